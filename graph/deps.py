@@ -1,0 +1,247 @@
+"""What stages need, as Protocols. The one place where a stage meets the outside; ``bot/wiring.py`` fills it in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from graph.names import EventType, RunStatus, Stage, TaskFamily
+from graph.state import (
+    Answer,
+    AuditSummary,
+    Candidate,
+    DataFiles,
+    Hyperparameter,
+    ModelChoice,
+    Question,
+    Request,
+    TaskSpec,
+)
+from remote.backend import Backend
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A line of a run's log. ``payload`` is plain JSON data; its keys by type stand in ``docs/events.md``."""
+
+    run_id: str
+    seq: int
+    at: str
+    type: EventType
+    stage: Stage | None
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    id: str
+    title: str
+    status: RunStatus
+    stage: Stage
+    request: Request
+    created_at: str
+    updated_at: str
+    question: Question | None = None  # open, when status is waiting
+    cancel_requested_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A row of the decisions ledger: the first one for an interrupt id wins."""
+
+    interrupt_id: str
+    run_id: str
+    kind: str
+    value: str
+    actor: str
+    surface: str
+    at: str
+    price_usd: float | None = None
+    plan_hash: str | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    key: str
+    state: str  # "claimed" or "done"
+    result: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    run_id: str
+    holder: str
+    fence: int  # grows by one with every new holder; writes with an old fence are refused
+
+
+class Store(Protocol):
+    """Runs, events, decisions, effects and leases. ``tests/contract/test_store.py`` is its contract.
+
+    Errors: :class:`graph.errors.StoreError` (locked, full, unreadable), :class:`graph.errors.RunNotFound`,
+    :class:`graph.errors.LeaseLost` for a write with an old fence.
+    """
+
+    async def create_run(self, run_id: str, request: Request, title: str, at: str) -> Run: ...
+    async def run(self, run_id: str) -> Run: ...
+    async def find(self, prefix: str) -> Run:
+        """The one run whose id starts with ``prefix``."""
+
+    async def runs(self, limit: int = 50) -> list[Run]: ...
+    async def update_run(
+        self,
+        run_id: str,
+        *,
+        fence: int,
+        at: str,
+        status: RunStatus | None = None,
+        stage: Stage | None = None,
+        title: str | None = None,
+        question: Question | None = None,
+        clear_question: bool = False,
+    ) -> None: ...
+    async def append(
+        self,
+        run_id: str,
+        type: EventType,  # noqa: A002 - the field's name
+        payload: Mapping[str, Any],
+        *,
+        at: str,
+        stage: Stage | None = None,
+        key: str | None = None,
+        fence: int | None = None,
+    ) -> int:
+        """The event's seq. A second append with the same ``key`` returns the first one's and writes nothing."""
+
+    async def events(self, run_id: str, after: int = -1) -> list[Event]: ...
+    async def decide(self, decision: Decision) -> tuple[Decision, bool]:
+        """The decision that holds, and whether it is this one."""
+
+    async def decision(self, interrupt_id: str) -> Decision | None: ...
+    async def decisions(self, run_id: str) -> list[Decision]: ...
+    async def claim(self, key: str, run_id: str, *, fence: int | None = None) -> Effect:
+        """The effect's row, made now ("claimed", no result) or found."""
+
+    async def record(self, key: str, result: Mapping[str, Any], *, fence: int | None = None) -> None: ...
+    async def effects(self, run_id: str) -> list[Effect]: ...
+    async def lease(self, run_id: str, holder: str, now: float, ttl_s: float) -> Lease | None:
+        """Take or renew; ``None`` while another holder's lease has not run out."""
+
+    async def release(self, lease: Lease) -> None: ...
+    async def request_cancel(self, run_id: str, actor: str) -> None: ...
+    async def close(self) -> None: ...
+
+
+class Source(Protocol):
+    """Where data sets and base models come from: the Hub, or the offline catalogue.
+
+    Errors: :class:`graph.errors.SourceError` with a kind and a hint.
+    """
+
+    name: str
+
+    async def ready(self) -> bool:
+        """Whether it answers at all, within 3 s. Never raises."""
+
+    async def search(self, task: TaskSpec, limit: int = 5) -> list[Candidate]: ...
+    async def candidate(self, dataset_id: str) -> Candidate: ...
+    async def fetch(self, candidate: Candidate, into: Path) -> DataFiles: ...
+    async def model(self, task: TaskSpec) -> ModelChoice: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PublishFile:
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    url: str
+    revision: str | None
+    files: tuple[PublishFile, ...]
+
+
+class Publisher(Protocol):
+    """A place to publish to. ``tests/contract/test_publisher.py`` is its contract."""
+
+    name: str  # "folder", "hub"
+
+    async def dry_run(self, folder: Path) -> tuple[PublishFile, ...]:
+        """What would be published; raises PublishRefused for pickles, secrets, links."""
+
+    async def publish(self, folder: Path, target: str, *, private: bool, key: str) -> Publication:
+        """Idempotent on ``key``: a publication that already landed is found, not repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingFacts:
+    """What a recipe's planner may look at."""
+
+    audit: AuditSummary
+    smoke: Mapping[str, Any]
+    minutes: float | None
+    overrides: Mapping[str, Any]
+    baseline_only: bool
+    speed: float = 1.0  # the offered hardware's speed relative to the machine of the smoke test
+
+
+class Recipe(Protocol):
+    """One task family's recipe as the graph sees it; implementations are registered in ``remote/recipes``."""
+
+    name: str
+    families: tuple[str, ...]
+    script: Path  # the training script, copied verbatim into the deliverables
+    companions: tuple[Path, ...]  # files that the packaged model needs (inference.py)
+
+    def defaults(self) -> Mapping[str, Any]:
+        """config.json with its default values."""
+
+    def plan(self, facts: Mapping[str, Any]) -> tuple[list[tuple[str, Any, str]], float]:
+        """``[(hyperparameter, value, reason)], estimated seconds`` for :class:`TrainingFacts` as plain data."""
+
+
+class Recipes(Protocol):
+    def for_family(self, family: TaskFamily) -> Recipe: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    store: Store
+    backends: Sequence[Backend]  # in order of preference; the last one is this machine
+    sources: Sequence[Source]  # in order of preference
+    publishers: Mapping[str, Publisher]
+    recipes: Recipes
+    home: Path
+    now: Callable[[], datetime]
+    fence: int = 0
+
+    def at(self) -> str:
+        return self.now().isoformat(timespec="milliseconds")
+
+    def run_dir(self, run_id: str) -> Path:
+        return self.home / "runs" / run_id
+
+
+__all__ = [
+    "Answer",
+    "Decision",
+    "Deps",
+    "Effect",
+    "Event",
+    "Hyperparameter",
+    "Lease",
+    "Publication",
+    "PublishFile",
+    "Publisher",
+    "Recipe",
+    "Recipes",
+    "Run",
+    "Source",
+    "Store",
+    "TrainingFacts",
+]

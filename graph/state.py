@@ -1,0 +1,291 @@
+"""The run's state: frozen values, small enough for a checkpoint. Large things are files; their path and sha256
+stand here. A new field needs a default, so that runs paused by an older version still load.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypedDict
+
+from graph.names import DecisionKind, FailureKind, Stage, TaskFamily
+from remote.backend import JobRef
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asked, as it came in through a surface."""
+
+    sentence: str
+    requester: str = "local"
+    surface: str = "console"
+    channel: str | None = None
+    data: str | None = None  # a file's path or a Hub data-set id
+    text_column: str | None = None
+    target: str | None = None
+    budget_usd: float | None = None
+    minutes: float | None = None
+    yes: bool = False  # answers every question with its default, recorded as such
+    out: str | None = None
+    publish_to: str | None = None  # "folder:PATH", "hub:OWNER/NAME"
+    allow_unisolated: bool = False
+    seed: int = 0
+    parent_run: str | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)  # hyperparameters fixed by the person
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One thing the intern understood (``quote`` says from which words) or assumed (``why`` says why)."""
+
+    field: str
+    value: str
+    quote: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    budget_usd: float | None = None
+    minutes: float | None = None
+    max_model_mb: float | None = None
+    max_latency_ms: float | None = None
+    language: str | None = None  # ISO 639-1
+    hardware: str | None = None  # "cpu", "gpu" or a GPU's name
+    private_data: bool = False  # the data must not leave this machine
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    goal: str  # one line, in the intern's words
+    title: str  # at most 60 characters
+    family: TaskFamily | None  # None: the data decides (two classes, many, or numbers)
+    keywords: tuple[str, ...] = ()  # for data and model search
+    labels: tuple[str, ...] = ()  # classes that the sentence names
+    text_column: str | None = None
+    target: str | None = None
+    metrics: tuple[str, ...] = ("macro_f1",)  # the first one decides
+    constraints: Constraints = Constraints()
+    deliverables: tuple[str, ...] = ("model", "model_card", "report", "space")
+    data: str | None = None  # file path or Hub id that the request names
+    base_model: str | None = None  # Hub id or path that the request names
+    publish_to: str | None = None
+    visibility: str = "private"
+    understood: tuple[Reading, ...] = ()
+    assumed: tuple[Reading, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    value: str
+    label: str
+    detail: str = ""
+    style: str = "default"  # "primary", "danger", "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question to people. ``id`` is the interrupt's id: the first decision recorded for it wins."""
+
+    id: str
+    kind: DecisionKind
+    stage: Stage  # the stage that asks
+    text: str
+    choices: tuple[Choice, ...]
+    default: str | None = None  # what ``--yes`` answers; None: only a person can
+    free_text: bool = False  # any other answer is taken as text
+    back_to: Stage | None = None  # for needs_human: where the answer is used
+    price_usd: float | None = None
+    plan_hash: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    question_id: str
+    value: str
+    actor: str
+    surface: str
+    at: str
+    why: str = ""  # for answers given ahead of time: "--yes", "named in the request"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A data set that could serve. ``source``: "file", "hub" or "catalogue"."""
+
+    id: str
+    source: str
+    title: str
+    licence: str | None
+    rows: int | None = None
+    classes: int | None = None
+    downloads: int | None = None
+    revision: str | None = None
+    text_column: str | None = None
+    target: str | None = None
+    score: float = 0.0  # 0..1
+    reasons: tuple[str, ...] = ()
+    usable: bool = True
+    why_not: str = ""
+    attribution: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """The base model. ``path`` is a folder with safetensors, config and tokenizer."""
+
+    id: str
+    source: str  # "hub", "catalogue", "folder"
+    path: str
+    licence: str | None
+    revision: str | None = None
+    parameters_m: float | None = None
+    size_mb: float | None = None
+    languages: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DataFiles:
+    """Fetched raw data: one file, or one a split. ``splits`` maps train/validation/test to a path."""
+
+    candidate: Candidate
+    splits: Mapping[str, str]
+    sha256: Mapping[str, str]
+    text_column: str | None = None
+    target: str | None = None
+    group_column: str | None = None  # rows of one group stay in one split
+    human: Mapping[str, float] = field(default_factory=dict)  # ceiling by human agreement, by metric
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    kind: str
+    severity: str  # "blocking", "warning", "info"
+    detail: str
+    done: str = ""  # what was done about it
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSummary:
+    family: TaskFamily
+    labels: tuple[str, ...]
+    rows: Mapping[str, int]  # train, validation, test
+    findings: tuple[Finding, ...]
+    split_sha256: Mapping[str, str]
+    imbalance: float = 1.0  # largest class / smallest class
+    words_p95: float = 0.0
+    language: str | None = None
+    folder: str = ""  # holds train.jsonl, validation.jsonl, test.jsonl, audit.json, audit.md, plots/
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try that failed and what was changed: the trail that ``needs_human`` shows."""
+
+    stage: Stage
+    kind: FailureKind
+    detail: str
+    remedy: str = ""
+    diff: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    recipe: str
+    path: str
+    sha256: str
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A row of the leaderboard; ``score`` is {"value", "low", "high"} of the deciding metric."""
+
+    name: str
+    score: Mapping[str, float]
+    fit_s: float | None = None
+    ms_per_row: float | None = None
+    size_mb: float | None = None
+    usd: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperparameter:
+    name: str
+    value: Any
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    backend: str
+    hardware: str
+    hyperparameters: tuple[Hyperparameter, ...]
+    estimated_s: float
+    estimated_usd: float | None
+    ceiling_usd: float | None
+    ceiling_s: float
+    price_source: str
+    price_as_of: str
+    isolation: str
+    advice: tuple[str, ...] = ()  # e.g. that a baseline may do as well
+
+    @property
+    def hash(self) -> str:
+        """Of everything an approver agreed to; a button with another hash is stale."""
+        body = json.dumps(asdict(self), sort_keys=True, default=str)
+        return hashlib.sha256(body.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    model_dir: str
+    seconds: float
+    usd: float
+    epochs: float
+    best_epoch: float
+    metric: float
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    kind: FailureKind
+    detail: str  # what happened, one sentence
+    hint: str = ""  # what to do
+    stage: Stage | None = None
+
+
+class RunState(TypedDict, total=False):
+    run_id: str
+    request: Request
+    visits: Mapping[str, int]  # stage -> how often it has run; makes keys of effects and questions unique
+    task: TaskSpec
+    question: Question | None
+    answer: Answer | None
+    clarifications: tuple[Answer, ...]
+    candidates: tuple[Candidate, ...]
+    data: DataFiles | None
+    model: ModelChoice
+    audit: AuditSummary
+    script: Script
+    smoke: Mapping[str, Any]  # result of the smoke test, with the measured speeds
+    probe_job: JobRef
+    baselines: tuple[Scored, ...]
+    plan: Plan
+    baseline_only: bool
+    job: JobRef
+    training: Training
+    attempts: tuple[Attempt, ...]
+    evaluation: Mapping[str, Any]
+    stress: Mapping[str, Any]
+    evaluate_job: JobRef
+    package_dir: str
+    publication: Mapping[str, Any]
+    failure: Failure | None
