@@ -91,6 +91,9 @@ class Store(Protocol):
         """The one run whose id starts with ``prefix``."""
 
     async def runs(self, limit: int = 50) -> list[Run]: ...
+    async def runnable(self, now: float) -> list[str]:
+        """Runs that a worker could move now: running, decided or to be cancelled, and held by nobody."""
+
     async def update_run(
         self,
         run_id: str,
@@ -130,6 +133,12 @@ class Store(Protocol):
     async def lease(self, run_id: str, holder: str, now: float, ttl_s: float) -> Lease | None:
         """Take or renew; ``None`` while another holder's lease has not run out."""
 
+    async def holder(self, run_id: str) -> str | None:
+        """Who holds the run's lease, or held it last without releasing it."""
+
+    async def expire(self, run_id: str, holder: str) -> None:
+        """End ``holder``'s lease now: its process is known to be dead."""
+
     async def release(self, lease: Lease) -> None: ...
     async def request_cancel(self, run_id: str, actor: str) -> None: ...
     async def close(self) -> None: ...
@@ -141,7 +150,11 @@ class Source(Protocol):
     Errors: :class:`graph.errors.SourceError` with a kind and a hint.
     """
 
-    name: str
+    name: str  # what a Candidate's ``source`` says: "file", "hub", "catalogue"
+    searchable: bool  # whether search() and model() make sense here
+
+    def claims(self, wanted: str) -> bool:
+        """Whether what a person wrote (a path, an id) looks like one of this source's data sets."""
 
     async def ready(self) -> bool:
         """Whether it answers at all, within 3 s. Never raises."""

@@ -275,13 +275,18 @@ class RunState(TypedDict, total=False):
     model: ModelChoice
     audit: AuditSummary
     script: Script
-    smoke: Mapping[str, Any]  # result of the smoke test, with the measured speeds
+    smoke: Mapping[str, Any] | None  # result of the smoke test, with the measured speeds
     probe_job: JobRef
     baselines: tuple[Scored, ...]
+    advice: tuple[str, ...]  # what the baselines say about the worth of training
     plan: Plan
     baseline_only: bool
-    job: JobRef
-    training: Training
+    mended: Mapping[str, Any]  # settings that remedies changed
+    replan: bool  # a remedy costs more than was approved
+    overrides: Mapping[str, Any]  # hyperparameters and minutes that the person set at the approval
+    job: JobRef | None
+    checkpoint: str | None  # folder to resume training from
+    training: Training | None
     attempts: tuple[Attempt, ...]
     evaluation: Mapping[str, Any]
     stress: Mapping[str, Any]

@@ -144,3 +144,6 @@ class Backend(Protocol):
     async def fetch(self, ref: JobRef, into: Path) -> None:
         """Copy ``out/`` of an ended job below ``into``, each file written beside and renamed into place.
         Announced artifacts are checked by sha256; links and special files are refused with ArtifactError."""
+
+    async def forget(self, ref: JobRef) -> None:
+        """Delete what is kept of an ended job; one that still runs, or is not known, is left as it is."""

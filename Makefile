@@ -1,0 +1,58 @@
+# Everything a newcomer needs: `make demo` and `make test`. Nothing is installed outside .venv.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+# The first Python of at least 3.11 that really runs.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
+SENTENCE ?= Train a small model that tells positive from negative product reviews. I care about macro-F1. Don't spend any money.
+export INTERN_HOME ?= $(CURDIR)/.intern
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check format bench lock clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.train ## From one sentence to a packaged model: real data, real weights, no account
+	@$(BIN)/intern run "$(SENTENCE)" --yes
+
+test: $(VENV)/.dev ## The test suite
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(VENV)/.dev ## The test suite with the long ones
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## Lint, format, types, and the arrows between the packages
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Mend what lint and format can
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## Speed and memory, as ratios
+	@for b in tests/bench/bench_*.py; do $(BIN)/python -m $$(echo "$${b%.py}" | tr / .) || exit 1; done
+
+lock: $(VENV)/.dev ## Resolve requirements.lock anew
+	@$(PIP) uv && $(BIN)/uv pip compile --quiet --upgrade --universal --all-extras --python-version 3.11 \
+		--no-emit-index-url --no-header --no-annotate pyproject.toml --output-file requirements.lock
+
+clean: ## Remove the environment and the demo's runs
+	rm -rf $(VENV) .intern build *.egg-info
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or say 'make PYTHON=/path/to/python3'."; exit 1; }
+	@# Debian splits ensurepip off; virtualenv carries its own pip.
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { rm -rf $(VENV); $(PYTHON) -m pip --version >/dev/null 2>&1 && \
+		$(PYTHON) -m pip install --quiet --target $(VENV).boot virtualenv && \
+		PYTHONPATH=$(VENV).boot $(PYTHON) -m virtualenv --quiet $(VENV) && rm -rf $(VENV).boot; } || { \
+		echo "No virtual environment can be made: install your system's python3-venv package, then try again."; exit 1; }
+
+$(VENV)/.train: $(BIN)/python pyproject.toml requirements.lock
+	@echo "Installing (about a minute; once)…"
+	@$(PIP) --editable '.[train]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.train
+	@$(PIP) --editable '.[train,dev]'
+	@touch $@

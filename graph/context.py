@@ -1,0 +1,76 @@
+"""What a stage holds while it runs: deps, its place in the run, and how it speaks.
+
+Keys of events and effects are run + stage + visit + name. A stage that is run again after a crash has the same
+visit, so what it already said and did is found, not repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from graph.deps import Deps
+from graph.names import DecisionKind, EventType, Stage
+from graph.state import Choice, Question
+
+
+class Context:
+    def __init__(self, deps: Deps, run_id: str, stage: Stage, visit: int) -> None:
+        self.deps = deps
+        self.run_id = run_id
+        self.stage = stage
+        self.visit = visit
+        self._began = deps.now()
+
+    @property
+    def dir(self) -> Path:
+        """The run's folder."""
+        return self.deps.run_dir(self.run_id)
+
+    def key(self, name: str) -> str:
+        return f"{self.run_id}-{self.stage}-{self.visit}-{name}"
+
+    async def say(self, type_: EventType, name: str = "", /, **payload: Any) -> None:
+        """Append an event once; ``name`` tells several of one type in one stage apart."""
+        await self.deps.store.append(
+            self.run_id,
+            type_,
+            plain(payload),
+            at=self.deps.at(),
+            stage=self.stage,
+            key=self.key(f"{type_}-{name}"),
+            fence=self.deps.fence,
+        )
+
+    async def note(self, text: str, level: str = "info") -> None:
+        await self.say(EventType.NOTE, text, text=text, level=level)
+
+    async def started(self) -> None:
+        await self.deps.store.update_run(
+            self.run_id, fence=self.deps.fence, at=self.deps.at(), stage=self.stage, clear_question=True
+        )
+        await self.say(EventType.STAGE_STARTED)
+
+    async def finished(self) -> None:
+        seconds = (self.deps.now() - self._began).total_seconds()
+        await self.say(EventType.STAGE_FINISHED, seconds=round(seconds, 3))
+
+    def question(
+        self, kind: DecisionKind, stage: Stage, text: str, choices: tuple[Choice, ...], *, slug: str = "", **more: Any
+    ) -> Question:
+        """A question whose id is unique in the run and the same when this visit runs again."""
+        slug = slug or stage.value
+        return Question(f"{self.run_id}:{slug}:{self.stage}-{self.visit}", kind, stage, text, choices, **more)
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON data."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return value

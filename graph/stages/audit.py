@@ -1,0 +1,121 @@
+"""Fetches the chosen data, checks and splits it. The test split is written here, once, and hashed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from graph import jobs
+from graph.context import Context
+from graph.errors import StageFailed
+from graph.files import copy_file, copy_tree
+from graph.inputs import LIGHT
+from graph.names import DecisionKind, EventType, Stage, TaskFamily
+from graph.stages.research import inspect
+from graph.state import AuditSummary, Candidate, Choice, DataFiles, Finding, RunState
+from remote.backend import Input, Program
+
+
+async def run(state: RunState, context: Context) -> RunState:
+    candidate = chosen(state)
+    data = state.get("data") or await _fetch(context, candidate)
+    request, task = state["request"], state["task"]
+    text = request.text_column or task.text_column or data.text_column or candidate.text_column
+    target = request.target or task.target or data.target or candidate.target
+    answer, question = state.get("answer"), state.get("question")
+    if question and answer and question.stage is Stage.NEEDS_HUMAN and answer.value != "retry":
+        target = answer.value
+    family = task.family
+    if not (text and target):
+        seen = await inspect(context, data.splits, text, target, request.allow_unisolated)
+        if not seen.get("certain", True) and not request.yes:
+            return _ask_target(context, data, seen["alternatives"]["target"], seen["why"])
+        text, target = seen["text_column"], seen["target"]
+    await context.say(
+        EventType.DATA_CHOSEN,
+        candidate=candidate,
+        files=data.sha256,
+        text_column=text,
+        target=target,
+        model=state["model"],
+    )
+    summary = await _audit(state, context, data, text, target, family)
+    await context.say(EventType.AUDITED, audit=summary, plot="plots/class_balance.png", report="audit.md")
+    return RunState(data=data, audit=summary, question=None, answer=None)
+
+
+def chosen(state: RunState) -> Candidate:
+    """The candidate that the person chose; kept through later questions by ``state['data']``."""
+    data, answer = state.get("data"), state.get("answer")
+    if data:
+        return data.candidate
+    number = answer.value.removeprefix("use:") if answer else "1"
+    candidates = state["candidates"]
+    if not number.isdecimal() or not 1 <= int(number) <= len(candidates):
+        raise StageFailed(f"There is no data set number {number}.", "`intern resume` asks again.")
+    return candidates[int(number) - 1]
+
+
+async def _fetch(context: Context, candidate: Candidate) -> DataFiles:
+    for source in context.deps.sources:
+        if source.name == candidate.source:
+            return await source.fetch(candidate, context.dir / "raw")
+    raise StageFailed(f"The source {candidate.source!r} is not set up here.", "`intern doctor` shows the sources.")
+
+
+async def _audit(
+    state: RunState, context: Context, data: DataFiles, text: str, target: str, family: TaskFamily | None
+) -> AuditSummary:
+    candidate, request = data.candidate, state["request"]
+    config = {
+        "files": {split: f"in/raw/{Path(path).name}" for split, path in data.splits.items()},
+        "text_column": text,
+        "target": target,
+        "group_column": data.group_column,
+        "family": family.value if family else None,
+        "seed": request.seed,
+        "title": candidate.title,
+        "source": f"{candidate.source}: {candidate.id}",
+        "revision": candidate.revision,
+        "licence": candidate.licence,
+        "sha256": dict(data.sha256),
+    }
+    out = context.dir / "work" / "audit"
+    result = await jobs.run(
+        context,
+        "audit",
+        (Program("audit", "audit", config),),
+        tuple(Input(f"raw/{Path(path).name}", path) for path in data.splits.values()),
+        LIGHT,
+        out,
+        allow_unisolated=request.allow_unisolated,
+    )
+    for name in ("train.jsonl", "validation.jsonl", "test.jsonl"):
+        copy_file(out / name, context.dir / "data" / name)
+    for name in ("audit.json", "audit.md"):
+        copy_file(out / name, context.dir / name)
+    copy_tree(out / "plots", context.dir / "plots")
+    return AuditSummary(
+        family=TaskFamily(result["family"]),
+        labels=tuple(result["labels"]),
+        rows=result["rows"],
+        findings=tuple(Finding(f["kind"], f["severity"], f["detail"], f.get("done", "")) for f in result["findings"]),
+        split_sha256=result["split_sha256"],
+        imbalance=result.get("imbalance") or 1.0,
+        words_p95=result.get("words_p95") or 0.0,
+        language=result.get("language"),
+        folder=str(context.dir / "data"),
+    )
+
+
+def _ask_target(context: Context, data: DataFiles, names: list[str], why: str) -> RunState:
+    question = context.question(
+        DecisionKind.CLARIFY,
+        Stage.NEEDS_HUMAN,
+        f"Which column holds what the model should learn? {why}",
+        (*(Choice(name, name) for name in names[:8]), Choice("cancel", "Cancel", style="danger")),
+        slug="target",
+        free_text=True,
+        back_to=Stage.AUDIT,
+        default=names[0] if names else None,
+    )
+    return RunState(question=question, answer=None, data=data)

@@ -1,0 +1,67 @@
+"""Puts together what the run leaves behind, and asks whether and where to publish it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from graph import jobs
+from graph.context import Context
+from graph.files import copy_file, copy_tree
+from graph.manifest import write_manifest
+from graph.names import DecisionKind, EventType, RunStatus, Stage
+from graph.research.licences import publish_verdict
+from graph.state import Choice, Question, RunState
+
+FILES = ("metrics.json", "predictions.csv", "leaderboard.json", "stress.json", "report.md")
+TRAINED = ("training.json", "schedule.json", "validation_predictions.csv")
+
+
+async def run(state: RunState, context: Context) -> RunState:
+    jobs.expect(await jobs.listen(context, state["evaluate_job"], "card"))
+    out = context.dir / "work" / "assess"
+    await jobs.fetch(context, state["evaluate_job"], out)
+    for name in FILES:
+        copy_file(out / name, context.dir / name)
+    for name in TRAINED:
+        copy_file(context.dir / "work" / "train" / name, context.dir / name)
+    for plot in sorted((out / "plots").iterdir()):
+        copy_file(plot, context.dir / "plots" / plot.name)
+    for name in ("model", "space"):
+        copy_tree(out / name, context.dir / name)
+    await write_manifest(state, context, RunStatus.RUNNING)
+    files = [
+        {"path": p.relative_to(context.dir).as_posix(), "bytes": p.stat().st_size}
+        for p in sorted(context.dir.rglob("*"))
+        if p.is_file() and p.relative_to(context.dir).parts[0] not in ("work", "raw")
+    ]
+    size = sum(p.stat().st_size for p in (context.dir / "model").rglob("*") if p.is_file())
+    await context.say(EventType.PACKAGED, folder=str(context.dir), files=files, size_mb=round(size / 1e6, 1))
+    return RunState(package_dir=str(context.dir), question=ask(state, context), answer=None)
+
+
+def ask(state: RunState, context: Context, complaint: str = "") -> Question:
+    """Where to publish. ``--yes`` alone never makes anything public, nor publishes what a licence forbids."""
+    data, task = state.get("data"), state["task"]
+    assert data is not None
+    verdict = publish_verdict(data.candidate.licence, state["model"].licence)
+    target = state["request"].publish_to or task.publish_to
+    choices = [Choice("keep", "Keep it here", "publishes nothing", "primary")]
+    default = "keep"
+    if target and verdict.outcome != "blocked":
+        choices += [
+            Choice("private", f"Publish to {target}", "only you and those you invite can see it"),
+            Choice("public", f"Publish to {target} for everyone", verdict.reason, "danger"),
+        ]
+        if verdict.outcome == "allowed" and not complaint:
+            default = "private"
+    elif verdict.outcome != "blocked":
+        choices.append(Choice("elsewhere", "Publish …", "answer with hub:OWNER/NAME or folder:PATH"))
+    return context.question(
+        DecisionKind.PUBLISH,
+        Stage.APPROVE_PUBLISH,
+        f"{complaint} The model and its documents are ready. Publish? {verdict.reason}".strip(),
+        tuple(choices),
+        default=default,
+        free_text=verdict.outcome != "blocked",
+        detail=str(Path(state.get("package_dir", context.dir))),
+    )

@@ -1,0 +1,164 @@
+"""Looks for data and for a base model, and says what it found and why. A person chooses next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from graph import jobs
+from graph.context import Context
+from graph.deps import Source
+from graph.errors import SourceError
+from graph.inputs import LIGHT
+from graph.names import DecisionKind, EventType, Stage
+from graph.state import Candidate, Choice, ModelChoice, Question, RunState, TaskSpec
+from remote.backend import Input, Program
+
+SHOWN = 5
+
+
+async def run(state: RunState, context: Context) -> RunState:
+    task, answer = state["task"], state.get("answer")
+    wanted = task.data
+    if answer and state.get("question") and answer.value not in ("more", "retry"):
+        wanted = answer.value  # instead of one of the candidates the person named data of their own
+    try:
+        candidates, note = await _candidates(state, context, wanted)
+    except SourceError as error:
+        if wanted is None or wanted == task.data:
+            raise
+        return RunState(question=_ask(context, state.get("candidates", ()), f"{error.detail} {error.hint}"), answer=None)
+    model = await _model(context, task)
+    await context.say(
+        EventType.CANDIDATES_FOUND,
+        source=candidates[0].source,
+        offline=candidates[0].source == "catalogue",
+        note=note,
+        candidates=candidates,
+        model=model,
+    )
+    return RunState(
+        candidates=candidates, model=model, question=_ask(context, candidates, note), answer=None, data=None
+    )
+
+
+async def _candidates(state: RunState, context: Context, wanted: str | None) -> tuple[tuple[Candidate, ...], str]:
+    if wanted is None:
+        return await _search(context, state["task"])
+    for source in context.deps.sources:
+        if source.claims(wanted):
+            found = await source.candidate(wanted)
+            if found.source == "file":
+                return await _columns(state, context, source, found), f"Your file {found.title}."
+            return (found,), f"You named {found.id}."
+    raise SourceError(
+        f"{wanted!r} is neither a file here nor a data set's name.",
+        "Give the path of a CSV, TSV, JSONL or Parquet file, or a Hub id such as owner/name.",
+    )
+
+
+async def _search(context: Context, task: TaskSpec) -> tuple[tuple[Candidate, ...], str]:
+    """Sources in order of preference; the first that answers with something usable serves."""
+    notes: list[str] = []
+    for source in context.deps.sources:
+        if not source.searchable:
+            continue
+        if not await source.ready():
+            notes.append(f"The {source.name} is out of reach.")
+            continue
+        found = [c for c in await source.search(task, SHOWN) if c.usable]
+        if found:
+            return tuple(found), " ".join([*notes, f"Found in the {source.name}."])
+        notes.append(f"The {source.name} has nothing that fits.")
+    raise SourceError(
+        " ".join([*notes, "I found no data for this task."]),
+        "Give your own: a CSV, TSV, JSONL or Parquet file with one text column and one label column.",
+    )
+
+
+async def _model(context: Context, task: TaskSpec) -> ModelChoice:
+    refused: SourceError | None = None
+    for source in context.deps.sources:
+        if source.searchable and await source.ready():
+            try:
+                return await source.model(task)
+            except SourceError as error:
+                refused = error
+    raise refused or SourceError(
+        "No source of base models can be reached.", "Check the network, then `intern resume`."
+    )
+
+
+async def _columns(
+    state: RunState, context: Context, source: Source, found: Candidate
+) -> tuple[Candidate, ...]:
+    """The file's likely text and target columns, the best proposal first."""
+    request, task = state["request"], state["task"]
+    data = await source.fetch(found, context.dir / "raw")
+    seen = await inspect(
+        context, data.splits, request.text_column or task.text_column, request.target or task.target,
+        request.allow_unisolated,
+    )  # fmt: skip
+    best = replace(
+        found,
+        rows=seen["rows"],
+        classes=seen.get("classes"),
+        text_column=seen["text_column"],
+        target=seen["target"],
+        reasons=(seen["why"],),
+        score=1.0,
+    )
+    if seen.get("certain", True) or request.target:
+        return (best,)
+    others = [t for t in seen.get("alternatives", {}).get("target", []) if t != best.target]
+    return (
+        best,
+        *(
+            replace(best, target=name, classes=None, reasons=("another column that could be the target",), score=0.5)
+            for name in others[: SHOWN - 1]
+        ),
+    )
+
+
+async def inspect(
+    context: Context, splits: Mapping[str, str], text_column: str | None, target: str | None, allow_unisolated: bool
+) -> Mapping[str, Any]:
+    """Columns, proposals and a preview of raw files, found out in the sandbox."""
+    inputs = tuple(Input(f"raw/{Path(path).name}", path) for path in splits.values())
+    files = {split: f"in/raw/{Path(path).name}" for split, path in splits.items()}
+    config = {"files": files, "text_column": text_column, "target": target}
+    return await jobs.run(
+        context,
+        "inspect",
+        (Program("inspect", "inspect", config),),
+        inputs,
+        LIGHT,
+        context.dir / "work" / "inspect",
+        allow_unisolated=allow_unisolated,
+    )
+
+
+def _ask(context: Context, candidates: tuple[Candidate, ...], note: str) -> Question:
+    choices = [
+        Choice(f"use:{i}", f"Use {_name(c)}", "; ".join(c.reasons), "primary" if i == 1 else "default")
+        for i, c in enumerate(candidates, 1)
+    ]
+    if candidates and candidates[0].source != "file":
+        choices.append(Choice("more", "Look again", "searches once more"))
+    choices.append(Choice("cancel", "Cancel", style="danger"))
+    return context.question(
+        DecisionKind.DATASET,
+        Stage.CHOOSE_DATASET,
+        f"{note} Which data shall I use? You can also name a file or a Hub data set of your own.".strip(),
+        tuple(choices),
+        default="use:1" if candidates else None,
+        free_text=True,
+    )
+
+
+def _name(candidate: Candidate) -> str:
+    if candidate.target and candidate.text_column:
+        return f"{candidate.title}: {candidate.text_column} → {candidate.target}"
+    return candidate.title

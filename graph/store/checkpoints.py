@@ -1,0 +1,34 @@
+"""LangGraph's checkpoints in the same SQLite file, readable only as the types listed here.
+
+A checkpoint is data from disk: the serializer is told which classes it may make and refuses every other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiosqlite
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+from graph import names, state
+from graph.store.sqlite import BUSY_TIMEOUT_S
+
+
+def serializer() -> JsonPlusSerializer:
+    values = [c for c in vars(state).values() if inspect.isclass(c) and dataclasses.is_dataclass(c)]
+    enums = [names.DecisionKind, names.FailureKind, names.RunStatus, names.Stage, names.TaskFamily]
+    return JsonPlusSerializer(allowed_msgpack_modules=[(c.__module__, c.__name__) for c in (*values, *enums)])
+
+
+@asynccontextmanager
+async def sqlite_saver(path: Path) -> AsyncIterator[AsyncSqliteSaver]:
+    """A saver on a connection of its own, so that its transactions never mix with the store's."""
+    async with aiosqlite.connect(path, timeout=BUSY_TIMEOUT_S) as db:
+        saver = AsyncSqliteSaver(db, serde=serializer())
+        await saver.setup()
+        yield saver
