@@ -7,7 +7,7 @@ a worker, or ``intern resume``, picks it up. With SQLite the queue is in this pr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 from bot.access import Access
@@ -72,7 +72,14 @@ class Dispatch:
         return await self._store.runnable(self._deps.now().timestamp())
 
     async def decide(
-        self, run_id: str, text: str, *, actor: str, surface: str, plan_hash: str | None = None
+        self,
+        run_id: str,
+        text: str,
+        *,
+        actor: str,
+        surface: str,
+        plan_hash: str | None = None,
+        groups: Iterable[str] = (),
     ) -> Decision:
         """Record a person's answer to the open question. The first one wins; a stale plan is refused.
 
@@ -89,7 +96,7 @@ class Dispatch:
         if plan_hash is not None and question.plan_hash is not None and plan_hash != question.plan_hash:
             price = "unknown" if question.price_usd is None else f"${question.price_usd:.2f}"
             raise StalePlan(f"The plan has changed since; its price is now {price}. Please look again.")
-        refusal = self._access.refusal(question, run.request, actor, surface, value)
+        refusal = self._access.refusal(question, run.request, actor, surface, value, groups)
         if refusal:
             raise NotAllowed(refusal)
         held, won = await self._store.decide(

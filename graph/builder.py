@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -145,3 +146,14 @@ def mermaid() -> str:
         if step.route is None:
             lines.append(f"    {step.stage} --> [*]")
     return "\n".join(lines)
+
+
+def _write_into(readme: str) -> str:
+    before, rest = readme.split("```mermaid\n", 1)
+    after = rest.split("```\n", 1)[1]
+    return f"{before}```mermaid\n{mermaid()}\n```\n{after}"
+
+
+if __name__ == "__main__":  # python -m graph.builder: bring the README's diagram up to date
+    path = Path("README.md")
+    path.write_text(_write_into(path.read_text("utf-8")), "utf-8")

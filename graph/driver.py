@@ -35,7 +35,7 @@ from graph.errors import GraphError, LeaseLost
 from graph.files import write_text
 from graph.jobs import open_jobs
 from graph.names import DecisionKind, EventType, FailureKind, RunStatus, Stage
-from graph.state import Answer, Choice, Failure, Question, RunState
+from graph.state import Answer, Failure, Question, RunState
 
 LEASE_S = 30.0
 HEARTBEAT_S = 0.5  # how soon a cancellation is noticed
@@ -238,12 +238,10 @@ class Driver:
         snapshot = await self.graph.aget_state(config)
         failure: Failure | None = snapshot.values.get("failure") if snapshot.created_at else None
         if failure and failure.stage and not snapshot.tasks:
-            again = Question("retry", DecisionKind.HELP, Stage.NEEDS_HUMAN, "", (Choice("retry", "Try again"),))
-            answer = Answer("retry", "retry", run.request.requester, run.request.surface, deps.at())
+            # As if needs_human had sent it back; the last answer stays, since the stage may still need it.
+            again = Question("retry", DecisionKind.HELP, Stage.NEEDS_HUMAN, "", (), back_to=failure.stage)
             await self.graph.aupdate_state(
-                config,
-                RunState(failure=None, question=replace(again, back_to=failure.stage), answer=answer),
-                as_node=Stage.NEEDS_HUMAN.value,
+                config, RunState(failure=None, question=again), as_node=Stage.NEEDS_HUMAN.value
             )
         await deps.store.update_run(run_id, fence=deps.fence, at=deps.at(), status=RunStatus.RUNNING)
 

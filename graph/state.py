@@ -294,3 +294,9 @@ class RunState(TypedDict, total=False):
     package_dir: str
     publication: Mapping[str, Any]
     failure: Failure | None
+
+
+def answered(state: RunState) -> Answer | None:
+    """The answer to the question that stands in the state, not one to an earlier question."""
+    question, answer = state.get("question"), state.get("answer")
+    return answer if question and answer and answer.question_id == question.id else None

@@ -11,7 +11,7 @@ from graph.files import copy_file, copy_tree
 from graph.inputs import LIGHT
 from graph.names import DecisionKind, EventType, Stage, TaskFamily
 from graph.stages.research import inspect
-from graph.state import AuditSummary, Candidate, Choice, DataFiles, Finding, RunState
+from graph.state import AuditSummary, Candidate, Choice, DataFiles, Finding, RunState, answered
 from remote.backend import Input, Program
 
 
@@ -21,8 +21,8 @@ async def run(state: RunState, context: Context) -> RunState:
     request, task = state["request"], state["task"]
     text = request.text_column or task.text_column or data.text_column or candidate.text_column
     target = request.target or task.target or data.target or candidate.target
-    answer, question = state.get("answer"), state.get("question")
-    if question and answer and question.stage is Stage.NEEDS_HUMAN and answer.value != "retry":
+    answer = answered(state)
+    if answer and answer.question_id.split(":")[1] == "target":
         target = answer.value
     family = task.family
     if not (text and target):

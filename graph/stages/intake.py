@@ -7,7 +7,7 @@ from dataclasses import replace
 from graph.context import Context
 from graph.errors import StageFailed
 from graph.names import EventType, FailureKind, Stage
-from graph.state import RunState
+from graph.state import RunState, answered
 from graph.understanding import understand
 
 MAX_QUESTIONS = 6  # after that the request itself has to be put differently
@@ -16,8 +16,7 @@ MAX_QUESTIONS = 6  # after that the request itself has to be put differently
 async def run(state: RunState, context: Context) -> RunState:
     request = state["request"]
     given = list(state.get("clarifications", ()))
-    question, answer = state.get("question"), state.get("answer")
-    if question and answer and answer.question_id == question.id:
+    if answer := answered(state):
         given.append(answer)
     answers = {a.question_id.split(":")[1]: a.value for a in given}
     read = understand(request, answers)

@@ -9,7 +9,7 @@ from graph.context import Context, plain
 from graph.errors import StageFailed
 from graph.names import DecisionKind, EventType, FailureKind, Stage
 from graph.offers import choose, gather
-from graph.state import Choice, Hyperparameter, Plan, Question, RunState
+from graph.state import Choice, Hyperparameter, Plan, Question, RunState, answered
 from graph.understanding.changes import read_change
 from remote.backend import Need, Offer
 
@@ -44,8 +44,12 @@ async def run(state: RunState, context: Context) -> RunState:
 
 def _overrides(state: RunState) -> tuple[dict[str, Any], str]:
     """What the person has set so far, with this answer's change; a complaint where it could not be read."""
-    known: dict[str, Any] = {**state["request"].overrides, **state.get("overrides", {})}
-    question, answer = state.get("question"), state.get("answer")
+    known: dict[str, Any] = {
+        **state["request"].overrides,
+        **state.get("mended", {}),
+        **state.get("overrides", {}),
+    }
+    question, answer = state.get("question"), answered(state)
     if not (question and answer and question.stage is Stage.APPROVE_COMPUTE):
         return known, ""
     change = read_change(answer.value.removeprefix("change").strip(" :"))

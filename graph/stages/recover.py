@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from graph.context import Context
 from graph.names import DecisionKind, EventType, Stage
-from graph.remedies import config_diff, remedy
-from graph.routes import MAX_ATTEMPTS
+from graph.remedies import Limits, config_diff, remedy
 from graph.state import Attempt, Choice, Question, RunState
 
 
 async def run(state: RunState, context: Context) -> RunState:
     attempts = tuple(state.get("attempts", ()))
-    question, answer = state.get("question"), state.get("answer")
-    if question and answer and question.back_to is Stage.LAUNCH:
-        return RunState(question=None, answer=None)
     last = attempts[-1]
     tried = [a for a in attempts if a.stage in (Stage.LAUNCH, Stage.WATCH)]
     script, plan = state["script"], state["plan"]
     config = {**script.config, **{h.name: h.value for h in plan.hyperparameters}, **state.get("mended", {})}
-    mend = remedy(last.kind, config, tried[:-1], {}) if len(tried) <= MAX_ATTEMPTS else None
+    mend = remedy(last.kind, config, tried[:-1], await _limits(state, context))
     if mend is None or mend.action in ("ask", "next_offer"):
         # Other offers come with the other backends; on one machine the person decides.
-        return RunState(question=_ask(context, tried), answer=None)
+        return RunState(question=_ask(context, tried, mend.text if mend else ""), answer=None)
     diff = config_diff(config, {**config, **mend.changes})
     await context.say(EventType.RECOVERED, kind=last.kind, remedy=mend.text, attempt=len(tried))
     return RunState(
@@ -34,12 +30,36 @@ async def run(state: RunState, context: Context) -> RunState:
     )
 
 
-def _ask(context: Context, tried: list[Attempt]) -> Question:
+async def _limits(state: RunState, context: Context) -> Limits:
+    """What was approved, what was spent, and what is known of the machine."""
+    plan, smoke = state["plan"], state.get("smoke") or {}
+    events = await context.deps.store.events(context.run_id)
+    spent = [
+        e.payload["seconds"] for e in events if e.type is EventType.STAGE_FINISHED and e.stage is Stage.WATCH
+    ]
+    limits = Limits(
+        approved_s=plan.ceiling_s,
+        estimated_s=plan.estimated_s,
+        spent_s=float(sum(spent)),
+        offers_left=0,
+        checkpoint=bool(state.get("checkpoint")),
+        own_script=False,
+    )
+    if plan.ceiling_usd is not None:
+        limits["approved_usd"] = plan.ceiling_usd
+    if smoke.get("hidden_layers"):
+        limits["hidden_layers"] = int(smoke["hidden_layers"])
+    if smoke.get("precision"):
+        limits["precision"] = str(smoke["precision"])
+    return limits
+
+
+def _ask(context: Context, tried: list[Attempt], advice: str) -> Question:
     trail = "\n\n".join(f"{a.kind}: {a.detail}\n{a.remedy}\n{a.diff}".strip() for a in tried)
     return context.question(
         DecisionKind.HELP,
         Stage.NEEDS_HUMAN,
-        f"Training failed and I am out of remedies: {tried[-1].detail} What now?",
+        f"Training failed and I am out of remedies: {tried[-1].detail} {advice} What now?",
         (
             Choice("retry", "Try again", "from the last checkpoint, if there is one", "primary"),
             Choice("give_up", "Give up", "keeps what was saved"),

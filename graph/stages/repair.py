@@ -5,8 +5,7 @@ from __future__ import annotations
 from graph.context import Context
 from graph.files import write_json
 from graph.names import DecisionKind, EventType, Stage
-from graph.remedies import config_diff, remedy
-from graph.routes import MAX_ATTEMPTS
+from graph.remedies import Limits, config_diff, remedy
 from graph.state import Attempt, Choice, Question, RunState, Script
 
 
@@ -14,9 +13,9 @@ async def run(state: RunState, context: Context) -> RunState:
     attempts = tuple(state.get("attempts", ()))
     last, script = attempts[-1], state["script"]
     tried = [a for a in attempts if a.stage is last.stage]
-    mend = remedy(last.kind, script.config, tried[:-1], {}) if len(tried) <= MAX_ATTEMPTS else None
+    mend = remedy(last.kind, script.config, tried[:-1], Limits(offers_left=0, checkpoint=False, own_script=False))
     if mend is None or mend.action in ("ask", "next_offer"):
-        return RunState(question=_ask(context, tried))
+        return RunState(question=_ask(context, tried, mend.text if mend else ""), answer=None)
     config = {**script.config, **mend.changes}
     diff = config_diff(script.config, config)
     write_json(context.dir / "config.json", config)
@@ -29,12 +28,12 @@ async def run(state: RunState, context: Context) -> RunState:
     )
 
 
-def _ask(context: Context, tried: list[Attempt]) -> Question:
+def _ask(context: Context, tried: list[Attempt], advice: str) -> Question:
     trail = "\n\n".join(f"{a.kind}: {a.detail}\n{a.remedy}\n{a.diff}".strip() for a in tried)
     return context.question(
         DecisionKind.HELP,
         Stage.NEEDS_HUMAN,
-        f"The smoke test still fails after {len(tried)} tries: {tried[-1].detail} What now?",
+        f"The smoke test still fails after {len(tried)} tries: {tried[-1].detail} {advice} What now?",
         (
             Choice("retry", "Try again", "after you changed something: data, memory, the script", "primary"),
             Choice("give_up", "Give up", "keeps what was saved"),

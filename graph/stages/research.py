@@ -13,16 +13,16 @@ from graph.deps import Source
 from graph.errors import SourceError
 from graph.inputs import LIGHT
 from graph.names import DecisionKind, EventType, Stage
-from graph.state import Candidate, Choice, ModelChoice, Question, RunState, TaskSpec
+from graph.state import Candidate, Choice, ModelChoice, Question, RunState, TaskSpec, answered
 from remote.backend import Input, Program
 
 SHOWN = 5
 
 
 async def run(state: RunState, context: Context) -> RunState:
-    task, answer = state["task"], state.get("answer")
+    task, answer = state["task"], answered(state)
     wanted = task.data
-    if answer and state.get("question") and answer.value not in ("more", "retry"):
+    if answer and answer.value not in ("more", "retry"):
         wanted = answer.value  # instead of one of the candidates the person named data of their own
     try:
         candidates, note = await _candidates(state, context, wanted)

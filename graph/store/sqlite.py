@@ -264,7 +264,7 @@ class SqliteStore:
     async def _all(self, sql: str, *values: Any) -> list[sqlite3.Row]:
         with _words():
             async with self.db.execute(sql, values) as cursor:
-                cursor.row_factory = aiosqlite.Row  # type: ignore[assignment]
+                cursor.row_factory = aiosqlite.Row
                 return list(await cursor.fetchall())
 
 

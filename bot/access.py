@@ -1,0 +1,145 @@
+"""Who may decide what. Pure: rules and a question in, allowed or a reason out; asked at the decision itself.
+
+- Whoever asked for the run, and every approver, may answer its harmless questions (clarify, data, help, the
+  free baseline, keep, cancel). Nobody else may.
+- What costs money, has an unknown price, or publishes is for approvers. ``INTERN_APPROVERS`` names them:
+  ``slack:U1``, ``discord:123``, ``console:anna``, a whole surface ``console:*``, or a group that the surface
+  vouches for: ``slack-group:S1``, ``discord-role:456``.
+- Whoever sits at this machine (surface ``console``) is an approver of its runs: that person could write the
+  database as well. This does not hold where the database is shared with other machines.
+- Two persons: above ``INTERN_TWO_PERSON_USD``, or at an unknown price while that is set, the one who asked
+  for the run cannot approve it alone, at the console either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from graph.names import DecisionKind
+from graph.state import Question, Request
+
+if TYPE_CHECKING:
+    from bot.settings import Settings
+
+KINDS = ("slack", "discord", "console", "slack-group", "discord-role")
+_SPENDS_NOTHING = {"cancel", "baseline_only", "change"}
+_PUBLISHES_NOTHING = {"keep", "cancel", "elsewhere"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    approvers: frozenset[str] = frozenset()
+    two_person_usd: float | None = None
+    console_approves: bool = True  # the one at this machine may approve
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    reason: str  # one sentence for the person who clicked
+
+
+def parse_approvers(text: str) -> frozenset[str]:
+    """``INTERN_APPROVERS`` as a set; raises ValueError, in a sentence, for an entry that names nobody."""
+    entries = [entry.strip() for entry in text.split(",") if entry.strip()]
+    for entry in entries:
+        kind, _, name = entry.partition(":")
+        if kind not in KINDS or not name.strip():
+            raise ValueError(
+                f"{entry!r} is not like slack:U123, discord:456, console:anna, slack-group:S1 or console:*"
+            )
+    return frozenset(entries)
+
+
+def qualified(actor: str, surface: str) -> str:
+    """``slack:U1`` for the actor ``U1`` of Slack; an actor that is already so written stays as it is."""
+    return actor if actor.startswith(f"{surface}:") else f"{surface}:{actor}"
+
+
+def may_decide(
+    rules: Rules,
+    question: Question,
+    request: Request,
+    actor: str,
+    surface: str,
+    value: str,
+    groups: Iterable[str] = (),
+) -> Allowed | Refused:
+    """Whether ``actor`` may answer ``question`` with ``value``; ``groups`` are what the surface vouches
+    for.
+    """
+    who = qualified(actor, surface)
+    approver = _is_approver(rules, who, surface, groups)
+    asked = who == qualified(request.requester, request.surface)
+    if not (approver or asked):
+        return Refused(f"Only {request.requester}, who asked for this run, or an approver can decide this.")
+    if not _is_weighty(question, value):
+        return Allowed()
+    what = "approve a price" if question.kind is DecisionKind.COMPUTE else "publish"
+    if not approver:
+        named = "ask one of INTERN_APPROVERS" if rules.approvers else "name somebody in INTERN_APPROVERS"
+        return Refused(f"Only an approver can {what}: {named}.")
+    if asked and _needs_two(rules, question):
+        return Refused(
+            f"Above ${rules.two_person_usd:.2f}, or at an unknown price, somebody else than "
+            f"{request.requester}, who asked for this run, has to approve."
+        )
+    return Allowed()
+
+
+def _is_approver(rules: Rules, who: str, surface: str, groups: Iterable[str]) -> bool:
+    if surface == "console" and rules.console_approves:
+        return True
+    return not rules.approvers.isdisjoint({who, f"{surface}:*", *groups})
+
+
+def _is_weighty(question: Question, value: str) -> bool:
+    """Whether the answer spends money, may spend it, or publishes."""
+    if question.kind is DecisionKind.COMPUTE:
+        free = question.price_usd is not None and question.price_usd <= 0
+        return value not in _SPENDS_NOTHING and not free and value in {c.value for c in question.choices}
+    if question.kind is DecisionKind.PUBLISH:
+        return value not in _PUBLISHES_NOTHING
+    return False
+
+
+def _needs_two(rules: Rules, question: Question) -> bool:
+    if question.kind is not DecisionKind.COMPUTE or rules.two_person_usd is None:
+        return False
+    return question.price_usd is None or question.price_usd > rules.two_person_usd
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The rules of this installation, as :mod:`bot.dispatch` asks them."""
+
+    rules: Rules = Rules()
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Access:
+        return cls(
+            Rules(
+                parse_approvers(settings.approvers),
+                settings.two_person_usd,
+                console_approves=not settings.shares_database,
+            )
+        )
+
+    def refusal(
+        self,
+        question: Question,
+        request: Request,
+        actor: str,
+        surface: str,
+        value: str,
+        groups: Iterable[str] = (),
+    ) -> str:
+        """Why not, in one sentence; empty when it is allowed."""
+        answer = may_decide(self.rules, question, request, actor, surface, value, groups)
+        return answer.reason if isinstance(answer, Refused) else ""

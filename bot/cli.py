@@ -1,0 +1,219 @@
+"""The ``intern`` command: arguments in, exit code out. Everything heavy is imported by the command that needs it.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 waiting for a person, 130 cancelled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bot.wiring import App
+    from graph.state import Request
+
+OK, FAILED, USAGE, WAITING, CANCELLED = 0, 1, 2, 3, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    from bot.errors import BotError, UsageError
+    from bot.settings import SettingsError
+    from graph.errors import GraphError, RunNotFound
+    from remote.backend import BackendError
+
+    try:
+        return asyncio.run(_main(args))
+    except (UsageError, RunNotFound, SettingsError) as error:
+        _complain(str(error))
+        return USAGE
+    except (BotError, GraphError, BackendError) as error:
+        _complain(str(error))
+        return FAILED
+    except KeyboardInterrupt:
+        _complain("Stopped watching; nothing is lost. `intern resume RUN` goes on, `intern cancel RUN` stops the run.")
+        return CANCELLED
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="intern", description="A machine-learning intern: one sentence in, a model out.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="start a run")
+    run.add_argument("sentence", help="what you want, in one sentence")
+    run.add_argument("--data", metavar="FILE|HUB_ID", help="your file, or a data set of the Hub")
+    run.add_argument("--target", metavar="COL", help="the column to learn")
+    run.add_argument("--text", metavar="COL", help="the column to learn from")
+    run.add_argument("--budget", metavar="USD", type=float, help="at most this many US dollars")
+    run.add_argument("--minutes", metavar="N", type=float, help="at most this long for training")
+    run.add_argument("--yes", action="store_true", help="answer every question with its default; never spends or shows")
+    run.add_argument("--out", metavar="DIR", help="put a copy of the finished files here")
+    run.add_argument("--publish-to", metavar="PLACE", help="folder:PATH or hub:OWNER/NAME; asked again before it is done")
+    run.add_argument("--seed", type=int, default=0, help="of splits and training (default 0)")
+    run.add_argument("--allow-unisolated", action="store_true", help="run jobs without a sandbox where there is none")
+    _json(run)
+
+    for name, text in (("resume", "go on after a crash, a failure or a decision"), ("show", "one run's story so far")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("run", metavar="RUN")
+        _json(command)
+    commands.add_parser("runs", help="the runs, newest first")
+    decide = commands.add_parser("decide", help="answer a run's open question")
+    decide.add_argument("run", metavar="RUN")
+    decide.add_argument("choice", metavar="CHOICE", nargs="+", help="a choice's name or number, or your own words")
+    _json(decide)
+    cancel = commands.add_parser("cancel", help="stop a run")
+    cancel.add_argument("run", metavar="RUN")
+    ask = commands.add_parser("try", help="ask a run's model")
+    ask.add_argument("run", metavar="RUN")
+    ask.add_argument("text", nargs="+", metavar="TEXT")
+    ask.add_argument("--allow-unisolated", action="store_true", help=argparse.SUPPRESS)
+    again = commands.add_parser("reproduce", help="train again from the recorded inputs and compare")
+    again.add_argument("run", metavar="RUN")
+    commands.add_parser("doctor", help="what works here, and how to mend what does not")
+    commands.add_parser("worker", help="move every run that can move")
+    commands.add_parser("serve", help="all of it in one process")
+    commands.add_parser("release", help="bring the database up to date (before a new version starts)")
+    return top
+
+
+def _json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="each event is a line on stdout; words go to stderr")
+
+
+def request_from(args: argparse.Namespace, requester: str) -> Request:
+    from graph.state import Request
+
+    return Request(
+        sentence=args.sentence,
+        requester=requester,
+        surface="console",
+        data=args.data,
+        text_column=args.text,
+        target=args.target,
+        budget_usd=args.budget,
+        minutes=args.minutes,
+        yes=args.yes,
+        out=args.out,
+        publish_to=args.publish_to,
+        allow_unisolated=args.allow_unisolated,
+        seed=args.seed,
+    )
+
+
+async def _main(args: argparse.Namespace) -> int:
+    from bot.settings import load_settings
+    from bot.wiring import open_app
+
+    settings = load_settings()
+    if args.command == "doctor":
+        from bot.doctor_command import doctor
+
+        return await doctor(settings)
+    async with open_app(settings) as app:
+        return await _COMMANDS[args.command](app, args)
+
+
+async def _run(app: App, args: argparse.Namespace) -> int:
+    from bot.console.session import Session, local_user
+
+    run = await app.dispatch.start(request_from(args, local_user()))
+    return await Session(app.dispatch, as_json=args.json).follow(run.id)
+
+
+async def _resume(app: App, args: argparse.Namespace) -> int:
+    from bot.console.session import Session
+
+    run = await app.dispatch.find(args.run)
+    return await Session(app.dispatch, as_json=args.json).follow(run.id, after=await _last_seq(app, run.id))
+
+
+async def _show(app: App, args: argparse.Namespace) -> int:
+    from bot.console.session import Session
+
+    run = await app.dispatch.find(args.run)
+    return await Session(app.dispatch, as_json=args.json).show(run.id)
+
+
+async def _runs(app: App, args: argparse.Namespace) -> int:
+    from bot.console.session import Session
+
+    Session(app.dispatch).list_runs(await app.dispatch.runs())
+    return OK
+
+
+async def _decide(app: App, args: argparse.Namespace) -> int:
+    from bot.console.session import Session, local_user
+
+    run = await app.dispatch.find(args.run)
+    last = await _last_seq(app, run.id)
+    await app.dispatch.decide(run.id, " ".join(args.choice), actor=local_user(), surface="console")
+    return await Session(app.dispatch, as_json=args.json).follow(run.id, after=last)
+
+
+async def _cancel(app: App, args: argparse.Namespace) -> int:
+    from bot.console.session import local_user
+
+    run = await app.dispatch.find(args.run)
+    run = await app.dispatch.cancel(run.id, actor=local_user())
+    print(f"{run.id}: {run.status if run.status.ended else 'will stop within a second'}")
+    return OK
+
+
+async def _try(app: App, args: argparse.Namespace) -> int:
+    from bot.console.session import Session
+
+    run = await app.dispatch.find(args.run)
+    answers = await app.dispatch.predict(run.id, args.text, allow_unisolated=args.allow_unisolated)
+    Session(app.dispatch).predictions(answers)
+    return OK
+
+
+async def _reproduce(app: App, args: argparse.Namespace) -> int:
+    run = await app.dispatch.find(args.run)
+    report = await app.dispatch.reproduce(run.id)
+    print(report.words())
+    return OK if report.same else FAILED
+
+
+async def _worker(app: App, args: argparse.Namespace) -> int:
+    from bot.worker import work
+
+    await work(app.dispatch, print)
+    return OK
+
+
+async def _release(app: App, args: argparse.Namespace) -> int:
+    print("The database is up to date.")  # opening the store migrated it
+    return OK
+
+
+async def _last_seq(app: App, run_id: str) -> int:
+    events = await app.dispatch.events(run_id)
+    return events[-1].seq if events else -1
+
+
+_COMMANDS = {
+    "run": _run,
+    "resume": _resume,
+    "show": _show,
+    "runs": _runs,
+    "decide": _decide,
+    "cancel": _cancel,
+    "try": _try,
+    "reproduce": _reproduce,
+    "worker": _worker,
+    "serve": _worker,
+    "release": _release,
+}
+
+
+def _complain(text: str) -> None:
+    print(f"intern: {text}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

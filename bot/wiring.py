@@ -1,0 +1,98 @@
+"""Where everything is put together: settings in, an ``App`` out. The only module that knows every implementation."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bot.access import Access
+from bot.dispatch import Dispatch, Queue
+from bot.settings import Settings, database_path
+from graph.deps import Deps, Publisher, Recipes, Source
+from graph.driver import Driver
+from graph.publishing.folder import FolderPublisher
+from graph.publishing.hub import HubPublisher
+from graph.research.catalogue import CatalogueSource
+from graph.research.hub import HubSource
+from graph.research.localfile import LocalFileSource
+from graph.store.checkpoints import sqlite_saver
+from graph.store.sqlite import SqliteStore
+from remote.backend import Backend
+from remote.backends.local import LocalBackend
+from remote.recipes.registry import Registry
+
+_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # no letters that are read as digits
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    dispatch: Dispatch
+    deps: Deps
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a test, or another composition, puts in the place of the real thing. ``None``: the real thing."""
+
+    backends: Sequence[Backend] | None = None
+    sources: Sequence[Source] | None = None
+    publishers: Mapping[str, Publisher] | None = None
+    recipes: Recipes | None = None
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], float] = time.time
+    new_id: Callable[[], str] | None = None
+
+
+@asynccontextmanager
+async def open_app(settings: Settings, parts: Parts = Parts()) -> AsyncIterator[App]:
+    """Open the store and wire the graph; closes them again. Raises StoreError, SettingsError."""
+    path, home = database_path(settings), settings.home
+    store = await SqliteStore.open(path)
+    try:
+        async with sqlite_saver(path) as saver:
+            deps = Deps(
+                store=store,
+                backends=parts.backends if parts.backends is not None else [local_backend(home)],
+                sources=parts.sources if parts.sources is not None else sources(settings, home),
+                publishers=parts.publishers if parts.publishers is not None else publishers(settings),
+                recipes=parts.recipes or Registry(),
+                home=home,
+                now=parts.now,
+            )
+            queue = Queue(Driver(deps, saver, parts.clock))
+            dispatch = Dispatch(deps, queue, Access.from_settings(settings), parts.new_id or new_run_id)
+            try:
+                yield App(dispatch, deps, settings)
+            finally:
+                await queue.close()
+    finally:
+        await store.close()
+
+
+def local_backend(home: Path) -> LocalBackend:
+    return LocalBackend(home, python=Path(sys.executable))
+
+
+def sources(settings: Settings, home: Path) -> list[Source]:
+    """In order of preference: the person's own file, the Hub, the offline catalogue."""
+    return [
+        LocalFileSource(),
+        HubSource(home=home, endpoint=settings.hf_endpoint, token=settings.hf_token),
+        CatalogueSource(home),
+    ]
+
+
+def publishers(settings: Settings) -> dict[str, Publisher]:
+    return {"folder": FolderPublisher(), "hub": HubPublisher(settings.hf_endpoint, settings.hf_token)}
+
+
+def new_run_id() -> str:
+    """Six characters that one can read aloud: 7e8 of them."""
+    return "r" + "".join(secrets.choice(_ALPHABET) for _ in range(6))
