@@ -38,6 +38,7 @@ def read_answer(question: Question, text: str) -> str | None:
 
 def _ordinal(text: str) -> int | None:
     match = re.fullmatch(
-        r"(?:use |take |choose |pick )?(?:the )?(first|second|third|fourth|fifth)(?: (?:one|data set|dataset))?", text
+        r"(?:use |take |choose |pick )?(?:the )?(first|second|third|fourth|fifth)(?: (?:one|data set|dataset))?",
+        text,
     )
     return ("first", "second", "third", "fourth", "fifth").index(match[1]) + 1 if match else None

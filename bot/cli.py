@@ -34,12 +34,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(str(error))
         return FAILED
     except KeyboardInterrupt:
-        _complain("Stopped watching; nothing is lost. `intern resume RUN` goes on, `intern cancel RUN` stops the run.")
+        _complain(
+            "Stopped watching; nothing is lost. `intern resume RUN` goes on, `intern cancel RUN` stops the run."
+        )
         return CANCELLED
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="intern", description="A machine-learning intern: one sentence in, a model out.")
+    top = argparse.ArgumentParser(
+        prog="intern", description="A machine-learning intern: one sentence in, a model out."
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="start a run")
@@ -49,21 +53,32 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--text", metavar="COL", help="the column to learn from")
     run.add_argument("--budget", metavar="USD", type=float, help="at most this many US dollars")
     run.add_argument("--minutes", metavar="N", type=float, help="at most this long for training")
-    run.add_argument("--yes", action="store_true", help="answer every question with its default; never spends or shows")
+    run.add_argument(
+        "--yes", action="store_true", help="answer every question with its default; never spends or shows"
+    )
     run.add_argument("--out", metavar="DIR", help="put a copy of the finished files here")
-    run.add_argument("--publish-to", metavar="PLACE", help="folder:PATH or hub:OWNER/NAME; asked again before it is done")
+    run.add_argument(
+        "--publish-to", metavar="PLACE", help="folder:PATH or hub:OWNER/NAME; asked again before it is done"
+    )
     run.add_argument("--seed", type=int, default=0, help="of splits and training (default 0)")
-    run.add_argument("--allow-unisolated", action="store_true", help="run jobs without a sandbox where there is none")
+    run.add_argument(
+        "--allow-unisolated", action="store_true", help="run jobs without a sandbox where there is none"
+    )
     _json(run)
 
-    for name, text in (("resume", "go on after a crash, a failure or a decision"), ("show", "one run's story so far")):
+    for name, text in (
+        ("resume", "go on after a crash, a failure or a decision"),
+        ("show", "one run's story so far"),
+    ):
         command = commands.add_parser(name, help=text)
         command.add_argument("run", metavar="RUN")
         _json(command)
     commands.add_parser("runs", help="the runs, newest first")
     decide = commands.add_parser("decide", help="answer a run's open question")
     decide.add_argument("run", metavar="RUN")
-    decide.add_argument("choice", metavar="CHOICE", nargs="+", help="a choice's name or number, or your own words")
+    decide.add_argument(
+        "choice", metavar="CHOICE", nargs="+", help="a choice's name or number, or your own words"
+    )
     _json(decide)
     cancel = commands.add_parser("cancel", help="stop a run")
     cancel.add_argument("run", metavar="RUN")
@@ -81,7 +96,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="each event is a line on stdout; words go to stderr")
+    command.add_argument(
+        "--json", action="store_true", help="each event is a line on stdout; words go to stderr"
+    )
 
 
 def request_from(args: argparse.Namespace, requester: str) -> Request:

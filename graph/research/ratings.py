@@ -1,15 +1,15 @@
-"""Texts rated by people, as in C. J. Hutto and E. Gilbert, VADER (ICWSM 2014): rows to learn from, and how well a
-person does on them.
+"""Texts rated by people, as in C. J. Hutto and E. Gilbert, VADER (ICWSM 2014): rows to learn from, and how
+well a person does on them.
 
 Two tab-separated files: ``id, mean rating (-4..4), text`` and ``id, mean, standard deviation, [ratings]``.
 
-- Classes: a mean of at least ``THRESHOLD`` is positive, at most ``-THRESHOLD`` negative. Rows between carry no clear
+- Classes: a mean above ``THRESHOLD`` is positive, below ``-THRESHOLD`` negative. Rows between carry no clear
   opinion: dropped for two classes, "neutral" for three.
 - An id such as ``12_3`` is snippet 3 of review 12; its group, 12, keeps a review within one split.
 - One file has either ``label`` or ``rating``, never both: each would give the other away.
-- The ceiling by human agreement: each person's rating against the mean of all the *others* on that row, so that
-  nobody is compared with himself. Of two classes, a rating of 0 is an answer that a classifier may not give; it
-  counts half for either, which is what a guess would earn.
+- The ceiling by human agreement: each person's rating against the mean of all the *others* on that row, so
+  that nobody is compared with himself. Of two classes, a rating of 0 is an answer that a classifier may not
+  give; it counts half for either, which is what a guess would earn.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ def parse_ratings(content: bytes, name: str) -> dict[str, list[float]]:
 
 def label_of(rating: float, variant: Variant) -> str | None:
     """The class of a mean rating; ``None``: between the classes."""
-    if rating >= THRESHOLD:
+    if rating > THRESHOLD:
         return "positive"
-    if rating <= -THRESHOLD:
+    if rating < -THRESHOLD:
         return "negative"
     return "neutral" if variant is Variant.NEUTRAL else None
 
@@ -107,10 +107,12 @@ def table(rows: Iterable[Rated], variant: Variant, grouped: bool) -> Table:
     return Table(out.getvalue().encode(), count, classes)
 
 
-def human_ceiling(rows: Iterable[Rated], ratings: Mapping[str, Sequence[float]], variant: Variant) -> dict[str, float]:
+def human_ceiling(
+    rows: Iterable[Rated], ratings: Mapping[str, Sequence[float]], variant: Variant
+) -> dict[str, float]:
     """How well one person agrees with the mean of the others, on the rows that :func:`table` keeps.
 
-    Returns accuracy and macro_f1 for classes, rmse and mae (in rating points) for ratings; empty without ratings.
+    Returns accuracy and macro_f1 for classes, rmse and mae (in rating points) for ratings; or nothing.
     """
     if variant is Variant.RATING:
         return _ceiling_of_ratings(rows, ratings)

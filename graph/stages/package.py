@@ -44,7 +44,7 @@ def ask(state: RunState, context: Context, complaint: str = "") -> Question:
     data, task = state.get("data"), state["task"]
     assert data is not None
     verdict = publish_verdict(data.candidate.licence, state["model"].licence)
-    target = state["request"].publish_to or task.publish_to
+    target = state["request"].publish_to or task.publish_to or context.deps.publish_to
     choices = [Choice("keep", "Keep it here", "publishes nothing", "primary")]
     default = "keep"
     if target and verdict.outcome != "blocked":

@@ -23,7 +23,8 @@ async def run(state: RunState, context: Context) -> RunState:
     settings, estimated_s = _settings(state, context, overrides.get("minutes"), config)
     request = state["request"]
     offers, refusals = await gather(context.deps.backends, Need(), estimated_s, request.allow_unisolated)
-    budget = state["task"].constraints.budget_usd
+    budgets = (state["task"].constraints.budget_usd, context.deps.budget_usd)
+    budget = min((b for b in budgets if b is not None), default=None)
     offer = choose(offers, budget)
     if offer is None:
         raise StageFailed(

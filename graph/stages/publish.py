@@ -10,7 +10,8 @@ from graph.state import RunState
 
 
 async def run(state: RunState, context: Context) -> RunState:
-    answer, named = state.get("answer"), state["request"].publish_to or state["task"].publish_to
+    answer = state.get("answer")
+    named = state["request"].publish_to or state["task"].publish_to or context.deps.publish_to
     value = answer.value if answer else "keep"
     target = named if value in ("private", "public") else value
     kind = (target or "").partition(":")[0]

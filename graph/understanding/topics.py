@@ -54,12 +54,13 @@ TOPICS = (
     ),
     _topic(
         "fake news",
-        r"\bfake news\b|\bmisinformation\b|\bdisinformation\b|\bclickbait\b|\bsatir\w+",
-        "fake news, misinformation, clickbait",
-        "truthfulness",
+        r"\bfake news\b|\bmisinformation\b|\bdisinformation\b|\bsatir\w+",
+        "fake news, misinformation, satire",
+        "fake news",
         "news",
         two_sided=True,
     ),
+    _topic("clickbait", r"\bclick-?bait\b", "clickbait, headlines", "clickbait", "headlines", two_sided=True),
     _topic("sarcasm", r"\bsarcas\w+|\biron(?:y|ic)\b", "sarcasm, irony", "sarcasm", "posts", two_sided=True),
     _topic(
         "emotion",

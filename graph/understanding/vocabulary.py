@@ -55,6 +55,9 @@ EMPTY_WORDS = frozenset(
     those three time to today told too tool top train trained training trains try turn two type under until up us use
     used useful user using value version very via want wants was way we well were what when where whether which while
     who whose why will with within without work works would yes yet you your
+    twenty thirty forty fifty hundred ten answer answers asap tonight tomorrow morning raspberry pi phone
+    a100 h100 apply applies tagging fine-tune finetuning miss any sit please train' leave limit runs cares second hour
+    einteilt unterscheidet höchstens mindestens zehn ob zwischen dépenser d'argent argent gastar dinero qu'un dit
     accuracy f1 f1-score macro macro-f1 micro precision recall rmse mae auc auroc mcc matter matters optimising
     budget dollar dollars usd eur euro euros cost costs pay public publicly private publish hub huggingface hugging
     face server servers leave laptop binary ich ein eine einen einem einer der die das den dem des und oder mit ohne

@@ -118,6 +118,7 @@ class FakeBackend:
         self.jobs: list[JobSpec] = []
         self.fetched: list[str] = []
         self.cancelled: list[str] = []
+        self.forgotten: list[str] = []
         self._script = script
         self._health = health if health is not None else Health(ready=True, detail="a fake machine")
         self._offer = offer
@@ -190,6 +191,7 @@ class FakeBackend:
         job = self._jobs.get(ref.id)
         if ref.backend == self.name and job is not None and job.ended:
             del self._jobs[ref.id]
+            self.forgotten.append(ref.id)
 
     def release(self, key: str) -> None:
         """Let the job that a :class:`Hold` keeps go on."""

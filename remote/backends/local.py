@@ -25,12 +25,12 @@ from pathlib import Path
 from remote.backend import BackendError, Health, JobNotFound, JobRef, JobSpec, Need, Offer, Reason
 from remote.protocol import FailureKind, JobEvent, JobEventType
 from remote.sandbox import artifacts, inputs, machine, tail, userns, verdict
-from remote.sandbox.folder import KEY, JobFolder, SandboxSpec, job_json, write_atomic
+from remote.sandbox.folder import KEY, JobFolder, SandboxSpec, job_json, remove, write_atomic
 from remote.sandbox.interpreter import Interpreter, package_root
 from remote.sandbox.isolation import CODE
 from remote.sandbox.probe import HINT, find_bubblewrap
 
-_POLL_S = 0.02  # mean latency of an event: half of it
+_POLL_S = 0.015  # an event is at most this late, and half of it on average
 _POLL_IDLE_S = 0.05
 _IDLE_AFTER_S = 30.0
 _CANCEL_WAIT_S = 10.0
@@ -149,6 +149,15 @@ class LocalBackend:
         was being replaced when it was killed) is taken as it is."""
         await asyncio.to_thread(self._fetch, self._folder(ref), into)
 
+    async def forget(self, ref: JobRef) -> None:
+        """Its folder goes at once, in one rename; the key may then be used again."""
+        try:
+            folder = self._folder(ref)
+        except JobNotFound:
+            return
+        if folder.exit.exists() or not folder.alive():
+            await asyncio.to_thread(_remove, folder)
+
     def _folder(self, ref: JobRef) -> JobFolder:
         folder = JobFolder(self._home / "jobs" / ref.id)
         if ref.backend != self.name or not KEY.fullmatch(ref.id) or not folder.spec.exists():
@@ -189,7 +198,7 @@ class LocalBackend:
 
     def _prepare(self, job: JobSpec, folder: JobFolder, bwrap: str | None) -> None:
         for path in (folder.inputs, folder.out, folder.tmp):
-            shutil.rmtree(path, ignore_errors=True)  # of a submitter that was killed half-way
+            remove(path)  # of a submitter that was killed half-way
             path.mkdir()
         folder.root.chmod(0o755)  # for the job's uid; the folder above is closed to others
         isolated = bwrap is not None
@@ -268,6 +277,15 @@ class LocalBackend:
         except OSError as error:
             detail = f"The job's files could not be copied to {str(into)!r}: {error.strerror}."
             raise BackendError(FailureKind.NO_DISK, detail, "Free some disk space and try again.") from error
+
+
+def _remove(folder: JobFolder) -> None:
+    gone = folder.root.with_name(f".gone-{folder.root.name}-{os.getpid()}")
+    try:
+        folder.root.rename(gone)
+    except OSError:  # another process was first
+        return
+    remove(gone)
 
 
 def _lost(folder: JobFolder, last: JobEvent | None) -> JobEvent:

@@ -16,6 +16,7 @@ MAX_CHARS = 100_000
 _NEWLINES = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
+_APOSTROPHES = re.compile(r"['’`´]")
 _PUNCTUATION = re.compile(r"[^\w\s]|_")
 
 
@@ -38,7 +39,7 @@ def exact_key(text: str) -> str:
 def loose_key(text: str) -> str:
     """Falls back to the text itself when it is all punctuation, so that ":)" and ":(" stay apart."""
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(_PUNCTUATION.sub(" ", folded).split()) or exact_key(folded)
+    return " ".join(_PUNCTUATION.sub(" ", _APOSTROPHES.sub("", folded)).split()) or exact_key(folded)
 
 
 def spelled_alike(labels: Iterable[str]) -> dict[str, str]:

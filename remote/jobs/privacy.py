@@ -24,6 +24,7 @@ _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
 _CARD = re.compile(r"(?<![\d.,-])(?:\d[ -]?){12,18}\d(?![\d.,-]?\d)")
 _IP = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
+_DATE = re.compile(r"\d{1,2}([./ -])\d{1,2}\1\d{2,4}")
 _PHONE = re.compile(r"(?<![\w.,-])(?:\+\d{1,3}[ .-]?|\(?0)\(?\d{1,5}\)?(?:[ ./-]?\d{2,5}){2,4}(?![\w,-])")
 
 
@@ -48,7 +49,7 @@ def _ip(found: str) -> bool:
 
 
 def _phone(found: str) -> bool:
-    return 8 <= sum(c.isdigit() for c in found) <= 15
+    return 8 <= sum(c.isdigit() for c in found) <= 15 and not _DATE.fullmatch(found)
 
 
 _KINDS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (

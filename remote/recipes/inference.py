@@ -68,7 +68,11 @@ class Encoder(nn.Module):
         transformers_logging.disable_progress_bar()
         # Eager attention is faster than the fused one on the short texts that this is made for.
         model = AutoModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, attn_implementation="eager", dtype=torch.float32
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            attn_implementation="eager",
+            dtype=torch.float32,
         )
         return cls(model.eval())
 
@@ -145,7 +149,9 @@ def token_ids(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[lis
     return [list(ids) or [filler] for ids in encoded]
 
 
-def pad(rows: Sequence[Sequence[int]], filler: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+def pad(
+    rows: Sequence[Sequence[int]], filler: int, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor]:
     """Ids and mask, [rows, longest row]."""
     ids = np.full((len(rows), max(map(len, rows))), filler, dtype=np.int64)
     mask = np.zeros_like(ids)
@@ -232,9 +238,9 @@ class Model:
         self.tokenizer = tokenizer
         self.settings = settings
         self.labels: list[str] = list(settings["labels"])
-        self._head = head
+        self.head = head
         self._linear = linear
-        self._known = known_words
+        self.known_words = known_words
         self._shared = int(settings["frozen_layers"]) if encoder.splits else 0
         self._base = _before_tuning(encoder, linear, self._shared) if linear is not None else None
 
@@ -258,7 +264,7 @@ class Model:
     def logits(self, texts: Sequence[str], batch_size: int = 64) -> tuple[Floats, Floats | None]:
         """Raw outputs of the encoder's head and of the linear model: [texts, classes] (regression: 1) each."""
         rows = token_ids(self.tokenizer, texts, int(self.settings["max_length"]))
-        width = self._head["bias"].shape[0]
+        width = self.head["bias"].shape[0]
         tuned = np.zeros((len(rows), width), dtype=np.float32)
         plain = np.zeros_like(tuned) if self._linear is not None else None
         for batch in length_batches([len(row) for row in rows], batch_size):
@@ -276,26 +282,32 @@ class Model:
         else:
             hidden = self.encoder.lower(ids, mask, self._shared)
             tuned = pool(self.encoder.upper(hidden, mask, self._shared), mask)
-            base = pool(self._base.upper(hidden, mask, self._shared), mask) if self._base is not None else None
-        answer = nn.functional.linear(tuned, self._head["weight"], self._head["bias"])
+            base = (
+                pool(self._base.upper(hidden, mask, self._shared), mask) if self._base is not None else None
+            )
+        answer = nn.functional.linear(tuned, self.head["weight"], self.head["bias"])
         if base is None or self._linear is None:
             return answer, None
         return answer, nn.functional.linear(base, self._linear["weight"], self._linear["bias"])
 
     def probabilities(self, texts: Sequence[str], batch_size: int = 64) -> Floats:
         """[texts, classes] calibrated probabilities; regression: [texts] numbers in the target's own unit."""
-        p = combine(*self.logits(texts, batch_size), self.settings)
-        if self.settings["family"] == "regression":
-            return p[:, 0] * float(self.settings["target_std"]) + float(self.settings["target_mean"])
-        return p
+        return self.in_units(combine(*self.logits(texts, batch_size), self.settings))
+
+    def in_units(self, answers: Floats) -> Floats:
+        """Probabilities as they are; standardised numbers [texts, 1] as numbers of the target's unit [texts]."""
+        if self.settings["family"] != "regression":
+            return answers
+        return answers[:, 0] * float(self.settings["target_std"]) + float(self.settings["target_mean"])
 
     def predict(self, texts: Sequence[str], batch_size: int = 64) -> list[Prediction]:
         """An answer for each text, in order; empty and very long texts (cut to ``max_length``) are answered too."""
         answers = self.probabilities(texts, batch_size)
-        return [self._prediction(text, answer) for text, answer in zip(texts, answers, strict=True)]
+        return [self.interpret(text, answer) for text, answer in zip(texts, answers, strict=True)]
 
-    def _prediction(self, text: str, answer: Any) -> Prediction:
-        seen = coverage(text, self._known) if self._known is not None else 1.0
+    def interpret(self, text: str, answer: Any) -> Prediction:
+        """The prediction that one row of ``probabilities`` stands for."""
+        seen = coverage(text, self.known_words) if self.known_words is not None else 1.0
         unlike = seen < float(self.settings["coverage_min"])
         family = self.settings["family"]
         if family == "regression":

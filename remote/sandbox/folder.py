@@ -24,6 +24,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -140,6 +141,16 @@ class JobFolder:
         except FileNotFoundError:
             return None
         return body
+
+
+def remove(folder: Path) -> None:
+    """Delete ``folder`` as far as possible: a job may have closed its own folders to everybody."""
+    for root, folders, _ in os.walk(folder):
+        for name in folders:
+            path = Path(root, name)
+            if not path.is_symlink():
+                path.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -29,7 +29,7 @@ from typing import BinaryIO
 
 from remote.protocol import FailureKind, JobEventType
 from remote.sandbox import userns, verdict, watch
-from remote.sandbox.folder import JobFolder, SandboxSpec, write_atomic
+from remote.sandbox.folder import JobFolder, SandboxSpec, remove, write_atomic
 from remote.sandbox.isolation import CODE, INNER_ID, Bubblewrap, Isolation, Unisolated, limits
 from remote.sandbox.pump import Events, Lines, Log
 from remote.sandbox.verdict import Verdict
@@ -91,7 +91,7 @@ class Supervisor:
         except OSError as error:
             self._kill()
             self.stopped = self.stopped or _machine_failed(error, self.spec)
-            shutil.rmtree(self.folder.tmp, ignore_errors=True)  # room for the last words on a full disk
+            remove(self.folder.tmp)  # room for the last words on a full disk
         self._finish(code)
 
     def _supervise(self) -> int:
@@ -212,7 +212,7 @@ class Supervisor:
     def _look_at_disk(self, now: float) -> None:
         need = self.spec.need
         used = watch.folder_bytes(self.folder.out, self.folder.tmp)
-        self._due["disk"] += 20 * (time.monotonic() - now)  # many files: look less often
+        self._due["disk"] += 10 * (time.monotonic() - now)  # many files: look less often
         if used > need.disk_mb * 1024**2 or shutil.disk_usage(self.folder.root).free < _FREE_DISK_BYTES:
             self._stop(verdict.no_disk(need))
 
@@ -252,7 +252,7 @@ class Supervisor:
             events.add(JobEventType.FAILED, stage, {"kind": why.kind.value, "detail": why.detail})
         else:
             self._end_with_outcome()
-        shutil.rmtree(self.folder.tmp, ignore_errors=True)
+        remove(self.folder.tmp)
         self.log.close()
         events.close()
         write_atomic(self.folder.exit, json.dumps(self._record(code, why), indent=1))

@@ -24,7 +24,7 @@ from remote.backend import (
     Need,
     Program,
 )
-from remote.backends.fake import FakeBackend, Failure, Hold, Reply
+from remote.backends.fake import Failure, FakeBackend, Hold, Reply, Script
 from remote.backends.local import LocalBackend
 from remote.protocol import FailureKind, JobEvent, JobEventType
 from tests.remote.sandbox.jobs import PRELUDE, local
@@ -58,7 +58,7 @@ SCRIPTS = {
     """,
 }
 P, E = JobEventType.PROGRESS, JobEventType.EPOCH
-ANSWERS = {
+ANSWERS: Script = {
     "works": lambda config: Reply(
         {"config": dict(config)},
         events=[(P, {"step": 1, "total": 2, "metrics": {"loss": 0.5}}), (E, {"epoch": 1, "metrics": {}})],
@@ -267,3 +267,16 @@ async def test_a_missing_input_is_a_data_error_and_can_be_mended(kind: Kind, tmp
     ref = await kind.backend.submit(spec)
     events = [event async for event in kind.backend.events(ref)]
     assert events[-1].type is JobEventType.RESULT
+
+
+async def test_forget_removes_an_ended_job_and_only_that(kind: Kind) -> None:
+    running = await kind.start("runs", key="running")
+    await kind.backend.forget(running)
+    await kind.backend.cancel(running)
+    events = [event async for event in kind.backend.events(running)]
+    assert events[-1].fields["kind"] == FailureKind.PREEMPTED  # it was still there to be cancelled
+    ref, _ = await kind.run("works", key="ended")
+    for _ in range(2):
+        await kind.backend.forget(ref)
+        with pytest.raises(JobNotFound):
+            await kind.backend.cancel(ref)

@@ -1,1 +1,1 @@
-"""A search path for pip: the ``setuptools`` here answers for the real one and runs nothing. See ``packages.py``."""
+"""A search path for pip: the ``setuptools`` here stands in for the real one and runs nothing."""

@@ -1,0 +1,174 @@
+"""Cards about what came out: evaluation, stress test, files, publication, the end. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bot.cards import Action, Bullets, Column, Fields, FileLink, Picture, Style, Table, Text, Tone
+from bot.views import words
+from bot.views.payload import Payload, as_number
+from bot.views.story import Story
+from bot.views.training import leaderboard
+
+_HEADLINE = 4  # metrics beside the deciding one
+_FILES = (
+    ("report.md", "What to read first"),
+    ("model/README.md", "Model card"),
+    ("model/model.safetensors", "The model"),
+    ("metrics.json", "All metrics"),
+    ("predictions.csv", "The predictions they are computed from"),
+    ("train.py", "The script that ran"),
+    ("config.json", "Its settings"),
+    ("space/app.py", "A demo"),
+    ("run.json", "Everything about this run"),
+)
+_TONES = {"done": Tone.GOOD, "failed": Tone.BAD, "cancelled": Tone.WARN}
+_TITLES = {"done": "Done", "failed": "It did not work", "cancelled": "Cancelled"}
+
+
+def evaluated(story: Story, payload: Payload) -> Story:
+    headline = _headline(payload)
+    plots = tuple(
+        Picture(plot.text("path"), plot.text("alt", "A plot of the evaluation"))
+        for plot in payload.parts("plots")
+    )
+    notes = payload.texts("notes")
+    return story.card(
+        "evaluation",
+        "On rows never trained on",
+        *_numbers(payload),
+        Bullets(notes, Style.WARN) if notes else None,
+        *plots,
+        tone=Tone.GOOD,
+        fallback=f"Evaluated: {headline}. {payload.text('verdict')}".strip(),
+    )
+
+
+def _numbers(payload: Payload) -> list[Any]:
+    """Headline, verdict, the other metrics and the leaderboard; the same in the evaluation and at the end."""
+    primary, metrics = payload.text("primary"), payload.part("metrics")
+    others = [name for name in metrics.data if name != primary and metrics.part(name).has("value")][
+        :_HEADLINE
+    ]
+    rows = payload.parts("leaderboard")
+    model = next((number for number, row in enumerate(rows) if row.text("name") == "model"), None)
+    return [
+        Text(_headline(payload), Style.STRONG) if _headline(payload) else None,
+        Text(payload.text("verdict")) if payload.text("verdict") else None,
+        Text("Also: " + "; ".join(_other(name, metrics.part(name)) for name in others), Style.MUTED)
+        if others
+        else None,
+        leaderboard(rows, primary, strong=model) if rows else None,
+    ]
+
+
+def _headline(payload: Payload) -> str:
+    primary = payload.text("primary")
+    value = payload.part("metrics").part(primary)
+    return words.scored(primary, value) if value.has("value") else ""
+
+
+def _other(name: str, value: Payload) -> str:
+    between = words.interval(value)
+    return f"{words.metric_name(name)} {words.score(value)}" + (f" ({between})" if between else "")
+
+
+def stressed(story: Story, payload: Payload) -> Story:
+    findings, suggestions = payload.parts("findings"), payload.parts("suggestions")
+    rows = tuple(
+        (
+            f.text("name") or f.text("kind"),
+            _measured(f.data.get("before")),
+            _measured(f.data.get("after")),
+            f.text("detail"),
+        )
+        for f in findings
+    )
+    columns = (
+        Column("Attack"),
+        Column("Before", right=True),
+        Column("After", right=True),
+        Column("What happened"),
+    )
+    ideas = tuple(f"{s.text('title')}: {s.text('reason')}" for s in suggestions)
+    return story.card(
+        "stress",
+        "Under attack",
+        Table(columns, rows) if rows else Text("No attack could be measured."),
+        Text("What would help, the largest gain first:", Style.MUTED) if ideas else None,
+        Bullets(ideas) if ideas else None,
+        tone=Tone.WARN if ideas else Tone.GOOD,
+        fallback=f"Stress test: {words.plural(len(ideas), 'suggestion')}.",
+        actions=tuple(
+            Action(s.text("title"), f"suggestion:{s.text('id')}", s.text("reason")) for s in suggestions
+        ),
+    )
+
+
+def _measured(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    number = as_number(value)
+    return words.score(Payload(value)) if number is None else f"{number:.3f}"
+
+
+def packaged(story: Story, payload: Payload) -> Story:
+    files = {f.text("path"): f.number("bytes") for f in payload.parts("files")}
+    links = tuple(
+        FileLink(path, title, None if (count := files[path]) is None else int(count))
+        for path, title in _FILES
+        if path in files
+    )
+    rest = len(files) - len(links)
+    size = payload.number("size_mb")
+    return story.card(
+        "package",
+        "The files",
+        Fields(
+            (
+                ("Folder", payload.text("folder")),
+                ("Model", f"{words.number(size, 1)} MB" if size is not None else "–"),
+            )
+        ),
+        *links,
+        Text(f"and {words.plural(rest, 'more file')}", Style.MUTED) if rest > 0 else None,
+        fallback=f"Packaged {words.plural(len(files), 'file')}.",
+    )
+
+
+def published(story: Story, payload: Payload) -> Story:
+    url = payload.text("url") or payload.text("target")
+    who = "only you and those you invite" if payload.flag("private", True) else "everyone"
+    return story.card(
+        "published",
+        "Published",
+        Fields((("Where", url), ("For", who), ("Files", words.number(len(payload.texts("files")))))),
+        tone=Tone.GOOD,
+        fallback=f"Published to {url}.",
+    )
+
+
+def ended(story: Story, payload: Payload) -> Story:
+    status, summary = payload.text("status", "failed"), payload.part("summary")
+    story = story.but(endings=story.endings + 1)
+    done, title = status == "done", _TITLES.get(status, status)
+    fields = (
+        ("Files", payload.text("folder")),
+        ("Published", summary.text("published")),
+        (
+            "Took",
+            f"{words.duration(payload.number('seconds'))}, {words.usd(payload.number('usd'))}"
+            if done
+            else "",
+        ),
+    )
+    detail = f"{payload.text('detail')} {payload.text('hint')}".strip()
+    return story.card(
+        f"ended:{story.endings}",
+        f"{title}: {summary.text('title') or story.title}" if done else title,
+        Text(detail) if detail and not done else None,
+        *(_numbers(summary) if done else ()),
+        Fields(tuple((name, value) for name, value in fields if value)),
+        tone=_TONES.get(status, Tone.NEUTRAL),
+        fallback=f"{title}: {_headline(summary) if done else detail}",
+    )

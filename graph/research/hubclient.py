@@ -1,0 +1,181 @@
+"""The one place where huggingface_hub is called: in threads, with deadlines, retries and plain words for
+errors.
+
+- A token is passed to each client and to nothing else. With no token the client is told so (``False``), so
+  that a token that lies about on the machine is never used behind a person's back.
+- 429 is retried after the time that the server names, 5xx and a broken connection after a short wait, three
+  times in all; a wait of more than ``MAX_WAIT_S`` is told instead of sat out.
+- Messages are made here from what was asked and the status; the client's own texts hold URLs and request ids.
+- The import is late: it costs some 0.3 s that a process without the Hub need not pay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import SecretStr
+
+from graph.errors import GraphError
+from graph.names import FailureKind
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+T = TypeVar("T")
+Sleep = Callable[[float], Awaitable[None]]
+
+ATTEMPTS = 3
+MAX_WAIT_S = 60.0
+WAIT_S = 0.5  # before the first retry after a 5xx; doubled each time
+READY_TIMEOUT_S = 2.5
+CALL_TIMEOUT_S = 60.0
+_NETWORK_HINT = "Check the network and HF_ENDPOINT, then `intern resume`."
+
+
+class HubClient:
+    """``error``: the class to raise, SourceError for reading and PublishError for writing."""
+
+    def __init__(
+        self,
+        endpoint: str | None,
+        token: SecretStr | None,
+        *,
+        error: type[GraphError],
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.endpoint = endpoint.rstrip("/") if endpoint else None
+        self.token = token
+        self.error = error
+        self.sleep = sleep
+
+    def secret(self) -> str | bool:
+        """What the client's ``token=`` gets."""
+        value = self.token.get_secret_value() if self.token else ""
+        return value or False
+
+    def api(self) -> HfApi:
+        from huggingface_hub import HfApi
+        from huggingface_hub.utils.tqdm import disable_progress_bars
+
+        disable_progress_bars()  # a surface shows progress, not a library's bar on stderr
+        return HfApi(endpoint=self.endpoint, token=self.secret(), library_name="ml-intern-for-teams")
+
+    async def ready(self) -> bool:
+        """Whether the Hub answers anything but a server error, within 3 s. Never raises."""
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S + 0.4):
+                return await asyncio.to_thread(self._ping)
+        except TimeoutError:
+            return False
+
+    def _ping(self) -> bool:
+        import httpx2
+        from huggingface_hub import get_session
+        from huggingface_hub.errors import OfflineModeIsEnabled
+
+        api = self.api()
+        try:
+            answer = get_session().get(
+                f"{api.endpoint}/api/datasets", params={"limit": 1}, timeout=READY_TIMEOUT_S
+            )
+        except (httpx2.HTTPError, httpx2.InvalidURL, OfflineModeIsEnabled, OSError):
+            return False
+        return bool(answer.status_code < 500)
+
+    async def call(self, what: str, function: Callable[[HfApi], T], timeout_s: float = CALL_TIMEOUT_S) -> T:
+        """``function`` in a thread, retried where that helps. ``what`` names the thing: "the data set a/b".
+
+        Raises ``error`` with a kind, a sentence and a hint; an OSError of this machine's disk comes through.
+        """
+        import httpx2
+        from huggingface_hub.errors import OfflineModeIsEnabled
+
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with asyncio.timeout(timeout_s):
+                    return await asyncio.to_thread(function, self.api())
+            except TimeoutError as error:
+                raise self.error(f"The Hub took over {timeout_s:.0f} s for {what}.", _NETWORK_HINT) from error
+            except OfflineModeIsEnabled as error:
+                detail = f"HF_HUB_OFFLINE is set, so {what} cannot be reached."
+                raise self.error(detail, "Unset it, then `intern resume`.") from error
+            except (httpx2.HTTPError, OSError) as error:
+                if isinstance(error, OSError) and error.errno is not None and not _broken(error):
+                    raise
+                wait_s = self._wait_s(what, error, attempt)
+            await self.sleep(wait_s)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _wait_s(self, what: str, raised: Exception, attempt: int) -> float:
+        """Seconds to wait before the next try. Raises ``error`` where there is none."""
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+        error = raised
+        if isinstance(raised, LocalEntryNotFoundError) and isinstance(raised.__cause__, Exception):
+            error = raised.__cause__  # the client's "not in the cache either" hides what the server said
+        if isinstance(error, HfHubHTTPError):
+            wait_s = retry_after_s(error, attempt)
+            if wait_s is None or wait_s > MAX_WAIT_S or attempt == ATTEMPTS:
+                raise self._explained(what, error, wait_s) from raised
+            return wait_s
+        if attempt == ATTEMPTS:
+            raise self.error(f"The Hub cannot be reached for {what}.", _NETWORK_HINT) from raised
+        return float(WAIT_S * 2 ** (attempt - 1))
+
+    def _explained(self, what: str, error: HfHubHTTPError, wait_s: float | None) -> GraphError:
+        from huggingface_hub.errors import DisabledRepoError, GatedRepoError, RevisionNotFoundError
+
+        status = error.response.status_code
+        if isinstance(error, GatedRepoError):
+            hint = "Accept its terms on its page with the account of HF_TOKEN, or choose another one."
+            return self.error(f"Access to {what} has to be asked for: it is gated.", hint, FailureKind.DENIED)
+        if isinstance(error, DisabledRepoError):
+            return self.error(f"The Hub has switched {what} off.", "Choose another one.", FailureKind.DENIED)
+        if isinstance(error, RevisionNotFoundError):
+            return self.error(
+                f"There is no such revision of {what}.", "Check what follows the @.", FailureKind.DATA_ERROR
+            )
+        if status == 401 and self.token:
+            return self.error("The Hub does not accept HF_TOKEN.", "Set a valid token.", FailureKind.NO_TOKEN)
+        if status in (401, 404):
+            hint = "Check its name." if self.token else "Check its name; if it is private, set HF_TOKEN."
+            return self.error(
+                f"The Hub has no {what.removeprefix('the ')}, or not for you.", hint, FailureKind.DATA_ERROR
+            )
+        if status == 403:
+            return self.error(
+                f"The token may not do this with {what}.",
+                "Use a token with write access to that namespace, or another name.",
+                FailureKind.DENIED,
+            )
+        if status == 429:
+            return self.error(
+                f"The Hub asks for a pause{f' of {wait_s:.0f} s' if wait_s else ''}: too many requests.",
+                "Wait, then `intern resume`.",
+                FailureKind.NO_CAPACITY,
+            )
+        if status >= 500:
+            return self.error(
+                f"The Hub answered with an error ({status}) for {what}.",
+                "Try again in some minutes: `intern resume`.",
+            )
+        return self.error(
+            f"The Hub refused {what} ({status}).", "Check its name and your access.", FailureKind.DENIED
+        )
+
+
+def _broken(error: OSError) -> bool:
+    """Whether a connection failed, not this machine's disk."""
+    return isinstance(error, ConnectionError)
+
+
+def retry_after_s(error: HfHubHTTPError, attempt: int) -> float | None:
+    """Seconds to wait before the next try; ``None`` where trying again cannot help."""
+    status = error.response.status_code
+    if status == 429:
+        named = error.response.headers.get("Retry-After", "")
+        return float(named) if named.isdecimal() else WAIT_S * 2**attempt
+    return WAIT_S * 2 ** (attempt - 1) if status >= 500 else None

@@ -1,0 +1,212 @@
+"""Class names that a sentence lists: "positive from negative", "into billing, tech and sales", "spam or ham".
+
+A list is read token by token from a word that opens one; every opener is tried once and a list is bounded, so the
+work is linear.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from graph.understanding.numbers import NUMBER, number
+from graph.understanding.text import Found, Text, plain_line
+from graph.understanding.vocabulary import LABEL_WORDS, TEXT_NOUNS
+
+MAX_LABELS = 100
+MAX_WORDS = 3  # of one class name
+_TOKEN = re.compile(r"\"[^\"\n]{1,60}\"|'[^'\n]{1,40}'(?!\w)|\w[\w+#&'-]*|[^\w\s]|\n")
+_SEPARATORS = {",", "/", ";", "|", "&", "+", "and", "or", "und", "oder", "et", "ou", "y", "o", "vs", "versus"}
+_STOP = frozenset(
+    """
+    with using for on from by under at please i we care optimise optimize use don't do train my based depending so
+    because that which when where while but then in within as to via per model not it they if whether is are was be
+    must should never without also report measure make give data file dataset each all keep publish ideally every
+    mit für auf aus ohne bitte einteilt einordnet sortiert unterscheidet klassifiziert trennt avec pour sur sans con para sobre sin nach selon según ich je
+    """.split()
+)
+_ARTICLES = {"a", "an", "the", "either", "both", "der", "die", "das", "les", "le", "la", "el", "los", "las", "en"}
+_GENERIC = frozenset(
+    """
+    class classes category categories group groups label labels bucket buckets folder file model something things
+    type types kind kinds production account one two three several many more less most better best fast cheap small
+    soon well possible few ones klassen kategorien catégories categorías team teams department departments
+    """.split()
+)
+_LISTING = re.compile(
+    r"(?:labels?|classes|categories|tags|topics|intents|departments?|teams?|groups|types|kinds|buckets|options|klassen"
+    r"|kategorien|catégories|categorías|etiquetas|classes)\Z"
+)
+_LISTED = re.compile(r"topic|category|class|label|tag|department|team|type|kind|sentiment|emotion|intent|priority|language")
+_AS_VERBS = re.compile(r"\b(?:label|classif|categori|tag|mark|flag|sort|clasific|class)\w*\b[^.;\n]{0,60}\Z")
+_APART = re.compile(
+    r"\b(?:tells?|telling|told|distinguish\w*|separat\w*|sort\w*|know\w*|split\w*|divid\w*|filter\w*|unterscheide\w*"
+    r"|trenn\w*|distingu\w*|sépar\w*|separa\w*)\b[^.;\n]{0,60}\Z"
+)
+_COUNT = re.compile(
+    rf"(?<![\w.,])(?P<n>{NUMBER})(?:[ -](?:\w+ )?(?:class(?:es)?|categor(?:y|ies)|labels?|topics|intents|groups|buckets|kinds"
+    r"|types|emotions|departments|languages|klassen|kategorien|catégories|categorías|way)\b)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    names: tuple[str, ...] = ()
+    quote: str = ""
+    count: Found[int] | None = None  # "5 classes"
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    low: str
+    start: int
+    end: int
+
+
+def read_labels(text: Text, *, foreign: bool = False) -> Labels:
+    """The class names and the number of classes that the sentence states. ``foreign``: not an English sentence, so
+    that "in" and "en" open a list as "into" does."""
+    tokens = [_Token(m[0], m.start(), m.end()) for m in text.all(_TOKEN)]
+    count = _count(text)
+    for index, token in enumerate(tokens):
+        begin = _opens(text, tokens, index, foreign=foreign)
+        if begin is None:
+            continue
+        pair = token.low in ("from", "von", "de", "des", "du", "vs", "versus", "or", "oder", "ou", "o", "y")
+        items, end = _pair(tokens, index) if pair else _list(tokens, begin)
+        if _acceptable(items, token.low):
+            names = tuple(dict.fromkeys(plain_line(_raw(text, item), 60).strip("\"' ") for item in items))
+            names = tuple(name for name in names if name)
+            if len(names) >= 2:
+                return Labels(names[:MAX_LABELS], _quote(text, items[0][0].start, end), count)
+    return Labels((), "", count)
+
+
+def _count(text: Text) -> Found[int] | None:
+    for match in text.all(_COUNT):
+        value = number(match["n"])
+        if value is not None and value == int(value) and 2 <= value <= 10_000:
+            return Found(int(value), text.quote(match))
+    return None
+
+
+def _opens(text: Text, tokens: list[_Token], index: int, *, foreign: bool) -> int | None:
+    """Where the list begins that this token opens, or ``None``."""
+    token = tokens[index]
+    following = tokens[index + 1].low if index + 1 < len(tokens) else ""
+    low = token.low
+    if low in ("into", "between", "zwischen", "entre") or (foreign and low in ("in", "en", "como")):
+        return index + 1 + (following == ":")
+    if low == "as":
+        return index + 1 if _AS_VERBS.search(text.before(token.start, 80)) else None
+    if _LISTING.match(low):
+        skipped = index + 1
+        while skipped < len(tokens) and tokens[skipped].low in (":", "are", "(", "like", "such", "as", "namely", "\n", "-", "sind"):
+            skipped += 1
+        return skipped if skipped > index + 1 else None
+    if low == "(" or (low == ":" and index and _LISTED.fullmatch(tokens[index - 1].low)):
+        return index + 1
+    if low in ("from", "von", "de", "des", "du"):
+        return index if _APART.search(text.before(token.start, 80)) else None
+    if low in ("or", "oder", "ou", "o", "vs", "versus"):
+        return index if following not in ("not", "nicht", "pas", "no") else None
+    if low == "/" and 0 < index < len(tokens) - 1 and {tokens[index - 1].low, following} <= LABEL_WORDS:
+        return index - 1
+    return index if low in LABEL_WORDS and following == "," else None
+
+
+def _list(tokens: list[_Token], begin: int) -> tuple[list[list[_Token]], int]:
+    """Items from ``begin`` on, and where the list ends."""
+    items: list[list[_Token]] = [[]]
+    index = begin
+    while index < len(tokens) and len(items) <= MAX_LABELS:
+        low = tokens[index].low
+        if low in _SEPARATORS or (low in ("\n", "-", "*", "•") and _bullet(tokens, index)):
+            if items[-1]:
+                items.append([])
+        elif low in _STOP or not (low[0].isalnum() or low[0] in "\"'"):
+            break
+        elif items[-1] or low not in _ARTICLES:
+            if len(items[-1]) > MAX_WORDS:
+                break
+            items[-1].append(tokens[index])
+        index += 1
+    items = _trim([item for item in items if item])
+    return items, items[-1][-1].end if items else 0
+
+
+def _bullet(tokens: list[_Token], index: int) -> bool:
+    """A line break or dash that stands between two items of a list written one a line."""
+    around = [t.low for t in tokens[max(0, index - 1) : index + 2]]
+    return "\n" in around and any(low in ("-", "*", "•") for low in around)
+
+
+def _pair(tokens: list[_Token], index: int) -> tuple[list[list[_Token]], int]:
+    """The two sides of "positive from negative", "spam or ham", with what stands around left out."""
+    left: list[_Token] = []
+    for token in reversed(tokens[max(0, index - MAX_WORDS) : index]):
+        if token.low in _STOP or token.low in _ARTICLES or token.low in _OPEN_WORDS or not (token.low[0].isalnum() or token.low[0] in "\"'"):
+            break
+        left.insert(0, token)
+    right, _ = _list(tokens, index + 1)
+    if not left or not right:
+        return [], 0
+    joined = tokens[index].low
+    if joined in ("or", "oder", "ou", "o", "vs", "versus") and left[-1].low in LABEL_WORDS:
+        left = left[-1:]
+    if left[-1].low in TEXT_NOUNS and len(left) > 1:
+        left = left[:-1]
+    first = _strip_nouns(right[0], len(left))
+    items = [left, first, *right[1:]] if len(right) > 1 else [left, first]
+    return items, items[-1][-1].end
+
+
+_OPEN_WORDS = frozenset(
+    "tell tells telling distinguish distinguishes separate separates sort sorts know whether if sounds apart split"
+    " unterscheide unterscheidet trenne trennt ob si distingue distinguer separa séparer detect classify sind sont son"
+    " est es ist or between".split()
+)
+
+
+def _trim(items: list[list[_Token]]) -> list[list[_Token]]:
+    """Cut from the last item what belongs to the sentence: "positive and negative product reviews"."""
+    if len(items) < 2:
+        return items
+    longest = max(len(item) for item in items[:-1])
+    last = items[-1]
+    if all(len(item) == 1 and item[0].low in LABEL_WORDS for item in items[:-1]) and last[0].low in LABEL_WORDS:
+        items[-1] = last[:1]
+    elif len(last) > MAX_WORDS or last[-1].low in TEXT_NOUNS or last[-1].low == "ones":
+        items[-1] = _strip_nouns(last, longest)
+    return items
+
+
+def _strip_nouns(item: list[_Token], words: int) -> list[_Token]:
+    if len(item) > 1 and (item[-1].low in TEXT_NOUNS or item[-1].low == "ones"):
+        return item[:-1][:words]
+    return item[:words] if len(item) > MAX_WORDS else item
+
+
+def _acceptable(items: list[list[_Token]], opener: str) -> bool:
+    if len(items) < 2 or any(len(item) > MAX_WORDS for item in items):
+        return False
+    words = [[t.low.strip("\"'") for t in item] for item in items]
+    flat = [w for item in words for w in item]
+    if any(item[-1] in _GENERIC or item[0] in _GENERIC for item in words) or all(w.isdecimal() for w in flat):
+        return False
+    if opener in ("or", "oder", "ou", "o", "vs", "versus") or opener in LABEL_WORDS:
+        # Such words join anything; only class names that are known as such count, or quoted ones.
+        quoted = all(item[0].low[0] in "\"'" for item in items)
+        return quoted or opener in ("vs", "versus") or all(item[0] in LABEL_WORDS for item in words)
+    return not (opener == "(" and len(items) == 2 and not {w for w in flat} & LABEL_WORDS and len(flat) > 4)
+
+
+def _raw(text: Text, item: list[_Token]) -> str:
+    """The person's spelling, but for a typing error in a key word."""
+    start, end = item[0].start, item[-1].end
+    own, low = text.raw_between(start, end), text.low[start:end]
+    return own if own.lower() == low else low
+
+
+def _quote(text: Text, start: int, end: int) -> str:
+    return plain_line(text.raw_between(start, end))
