@@ -12,8 +12,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from bot.wiring import App
     from graph.state import Request
+
+    Command = Callable[[App, argparse.Namespace], Awaitable[int]]
 
 OK, FAILED, USAGE, WAITING, CANCELLED = 0, 1, 2, 3, 130
 
@@ -127,11 +131,13 @@ async def _main(args: argparse.Namespace) -> int:
 
     settings = load_settings()
     if args.command == "doctor":
-        from bot.doctor_command import doctor
+        from bot.doctor import examine, render_checks
+        from bot.wiring import probes
 
-        return await doctor(settings)
+        return render_checks(await examine(settings, probes(settings)), sys.stdout)
     async with open_app(settings) as app:
-        return await _COMMANDS[args.command](app, args)
+        command: Command = _COMMANDS[args.command]
+        return await command(app, args)
 
 
 async def _run(app: App, args: argparse.Namespace) -> int:

@@ -100,6 +100,7 @@ class Projector:
         self._min_interval_s = min_interval_s
         self._pause = pause
         self._shown: dict[str, Shown] = {}
+        self._seen: dict[str, str] = {}  # digests of cards that another process showed
         self._sent_at: dict[str, float] = {}
         self._pending: dict[str, None] = {}  # keys, the one that waits longest first
 
@@ -132,8 +133,7 @@ class Projector:
         for event in await self._reader.events(self._run_id):
             self._fold(event)
             if event.seq <= seen:
-                for key in self.story.changed:
-                    self._shown[key] = Shown(self._shown.get(key, Shown(key, "")).handle, self._digest(key))
+                self._seen |= {key: self._digest(key) for key in self.story.changed}
         await self.flush()
 
     async def take(self, event: Event) -> None:
@@ -175,7 +175,7 @@ class Projector:
 
     async def _send(self, card: Card) -> None:
         old, now = self._shown.get(card.key), self._digest(card.key)
-        if old and old.digest == now:
+        if now == (old.digest if old else self._seen.get(card.key)):
             return
         if old is None:
             shown = Shown(await self._renderer.show(card), now)

@@ -147,6 +147,11 @@ class Settings(BaseSettings):
         parse_approvers(text)
         return text
 
+    def secrets(self) -> tuple[SecretStr, ...]:
+        """Every secret that is set: what must never be published."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return tuple(value for value in values if isinstance(value, SecretStr))
+
     @property
     def shares_database(self) -> bool:
         """Whether other machines may use the same database."""

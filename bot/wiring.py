@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bot.access import Access
 from bot.dispatch import Dispatch
+from bot.doctor import Probes
 from bot.settings import Settings, database_path
 from graph.deps import Deps, Publisher, Recipes, Source
 from graph.driver import Driver
@@ -92,7 +93,30 @@ def sources(settings: Settings, home: Path) -> list[Source]:
 
 
 def publishers(settings: Settings) -> dict[str, Publisher]:
-    return {"folder": FolderPublisher(), "hub": HubPublisher(settings.hf_endpoint, settings.hf_token)}
+    secrets = settings.secrets()
+    return {
+        "folder": FolderPublisher(secrets),
+        "hub": HubPublisher(settings.hf_endpoint, settings.hf_token, secrets=secrets),
+    }
+
+
+def probes(settings: Settings) -> Probes:
+    """How ``intern doctor`` finds out what works here."""
+
+    async def open_database() -> int:
+        store = await SqliteStore.open(database_path(settings))
+        try:
+            return len(await store.runs(10_000))
+        finally:
+            await store.close()
+
+    hub = HubPublisher(settings.hf_endpoint, settings.hf_token)
+    return Probes(
+        backends=[local_backend(settings.home)],
+        sources=sources(settings, settings.home),
+        open_database=open_database,
+        whoami=lambda: hub.namespace(None),
+    )
 
 
 def new_run_id() -> str:

@@ -55,6 +55,7 @@ class Step:
     work: Work | None  # None: a question to people
     route: Route | None = None  # None: the run ends here
     to: tuple[Stage, ...] = ()
+    resumed: tuple[Stage, ...] = ()  # where only a resumed run goes: the stage that failed; not drawn
 
 
 S = Stage
@@ -82,8 +83,9 @@ PICTURE = (
         S.NEEDS_HUMAN,
         None,
         routes.after_needs_human,
-        (S.INTAKE, S.RESEARCH, S.AUDIT, S.WRITE_SCRIPT, S.SMOKE_TEST, S.BASELINES, S.PLAN, S.LAUNCH, S.WATCH)
-        + (S.EVALUATE, S.STRESS, S.PACKAGE, S.PUBLISH, S.CANCELLED),
+        (S.INTAKE, S.AUDIT, S.SMOKE_TEST, S.LAUNCH, S.CANCELLED),
+        (S.RESEARCH, S.WRITE_SCRIPT, S.REPAIR, S.BASELINES, S.PLAN, S.WATCH, S.RECOVER, S.EVALUATE, S.STRESS)
+        + (S.PACKAGE, S.PUBLISH, S.DONE),
     ),
     Step(S.CANCELLED, cancelled.run),
     Step(S.FAILED, failed.run),
@@ -99,7 +101,7 @@ def build(saver: BaseCheckpointSaver[str]) -> CompiledStateGraph[RunState, Deps,
         if step.route is None:
             graph.add_edge(step.stage.value, END)
         else:
-            targets = dict.fromkeys((*step.to, Stage.FAILED))
+            targets = dict.fromkeys((*step.to, *step.resumed, Stage.FAILED))
             graph.add_conditional_edges(step.stage.value, step.route, {t: t.value for t in targets})
     return graph.compile(checkpointer=saver)
 
@@ -136,7 +138,7 @@ def _visited(state: RunState, stage: Stage, update: RunState) -> RunState:
 
 
 def mermaid() -> str:
-    """The state diagram of the README. Edges to ``failed`` and ``cancelled`` from every stage are left out."""
+    """The state diagram of the README. Edges to ``failed``, which every stage has, are left out."""
     lines = ["stateDiagram-v2", f"    [*] --> {Stage.INTAKE}"]
     for step in PICTURE:
         if step.work is None:

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -116,7 +116,7 @@ class Driver:
     async def state(self, run_id: str) -> RunState:
         """The run's state as of its last checkpoint; empty before the first."""
         snapshot = await self.graph.aget_state(self._config(run_id))
-        return RunState(**snapshot.values) if snapshot.created_at else RunState()
+        return cast(RunState, snapshot.values) if snapshot.created_at else RunState()
 
     # -- lease -----------------------------------------------------------------------------------------------
 

@@ -74,16 +74,20 @@ async def submit(
     return ref
 
 
-async def listen(context: Context, ref: JobRef, until: str, *, log: Path | None = None) -> Outcome:
+async def listen(
+    context: Context, ref: JobRef, until: str, *, to_end: bool = False, log: Path | None = None
+) -> Outcome:
     """Follow the job until its program ``until`` has a result or the job has failed; the run's log hears of it.
 
-    ``log`` is a file that gets every line the job says, from its start.
+    ``to_end``: stay until the job has ended, so that its files can be fetched. ``log`` is a file that gets every
+    line the job says, from its start.
     """
     with log.open("w", encoding="utf-8") if log else nullcontext() as lines:
-        return await _follow(context, ref, until, lines)
+        return await _follow(context, ref, until, to_end, lines)
 
 
-async def _follow(context: Context, ref: JobRef, until: str, lines: TextIO | None) -> Outcome:
+async def _follow(context: Context, ref: JobRef, until: str, to_end: bool, lines: TextIO | None) -> Outcome:
+    outcome: Outcome | None = None
     backend = backend_named(context.deps, ref.backend)
     last_kept: datetime | None = None
     async with aclosing(backend.events(ref)) as events:  # type: ignore[type-var]
@@ -97,11 +101,15 @@ async def _follow(context: Context, ref: JobRef, until: str, lines: TextIO | Non
                     continue
                 last_kept = at
             await _retell(context, ref, event)
+            if outcome:
+                continue
             if event.type is JobEventType.FAILED:
-                return Outcome(kind=_kind(event.fields.get("kind")), detail=str(event.fields.get("detail", "")))
-            if event.type is JobEventType.RESULT and event.stage == until:
-                return Outcome(result=event.fields.get("data") or {})
-    return Outcome(kind=FailureKind.UNKNOWN, detail="The job ended without a result.")
+                outcome = Outcome(kind=_kind(event.fields.get("kind")), detail=str(event.fields.get("detail", "")))
+            elif event.type is JobEventType.RESULT and event.stage == until:
+                outcome = Outcome(result=event.fields.get("data") or {})
+            if outcome and not to_end:
+                return outcome
+    return outcome or Outcome(kind=FailureKind.UNKNOWN, detail="The job ended without a result.")
 
 
 async def run(
@@ -116,7 +124,7 @@ async def run(
 ) -> Mapping[str, Any]:
     """One job from submit to fetched files; returns the last program's result. Raises StageFailed, BackendError."""
     ref = await submit(context, name, programs, inputs, need, allow_unisolated=allow_unisolated)
-    outcome = await listen(context, ref, programs[-1].name)
+    outcome = await listen(context, ref, programs[-1].name, to_end=True)
     await fetch(context, ref, into)
     return expect(outcome)
 

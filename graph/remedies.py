@@ -185,7 +185,7 @@ def _calm(config: Mapping[str, Any], limits: Limits) -> _Rung | None:
     changes, slowdown = _lower_rates(config), 1.0
     if not changes:
         return None
-    changes["clip_norm"] = _clip(config)
+    changes["max_grad_norm"] = _clip(config)
     precision = config.get("precision", "fp32")
     if precision == "auto":
         precision = limits.get("precision", "auto")
@@ -203,8 +203,8 @@ def _warm_up(config: Mapping[str, Any], limits: Limits) -> _Rung | None:
     changes = _lower_rates(config)
     if not changes:
         return None
-    changes["warmup"] = min(max(2 * _number(config, "warmup", 0.05), 0.1), 0.3)
-    changes["clip_norm"] = _clip(config)
+    changes["warmup_fraction"] = min(max(2 * _number(config, "warmup_fraction", 0.05), 0.1), 0.3)
+    changes["max_grad_norm"] = _clip(config)
     text = (
         f"I lower the learning rate to {changes['learning_rate']:g} and warm up for longer, "
         "because the loss ran away."
@@ -230,7 +230,7 @@ def _lower(rate: Any, sane: float, default: float) -> float:
 
 
 def _clip(config: Mapping[str, Any]) -> float:
-    norm = _number(config, "clip_norm", CLIP_NORM)
+    norm = _number(config, "max_grad_norm", CLIP_NORM)
     return norm if 0 < norm < CLIP_NORM else CLIP_NORM  # 0 means "not clipped"
 
 

@@ -103,11 +103,12 @@ async def _job(deps: Deps, spec: JobSpec, into: Path) -> Mapping[str, Any]:
     backend: Backend = here(deps)
     ref = await backend.submit(spec)
     try:
+        result: Mapping[str, Any] = {}
         async for event in backend.events(ref):
             if event.type is JobEventType.FAILED:
                 raise StageFailed(str(event.fields.get("detail", "The job failed.")))
             if event.type is JobEventType.RESULT:
-                result: Mapping[str, Any] = event.fields["data"]
+                result = event.fields["data"]
         into.mkdir(parents=True, exist_ok=True)
         await backend.fetch(ref, into)
         return result

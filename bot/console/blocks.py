@@ -109,7 +109,7 @@ def actions(choices: Sequence[Action]) -> RenderableType:
 
 
 def _blocks(blocks: Sequence[Block]) -> Iterable[RenderableType]:
-    """Neighbours of one kind share a grid, so that their columns line up; a table stands between empty lines."""
+    """Neighbours of one kind share a grid, so that columns line up; a table stands between empty lines."""
     for number, (kind, group) in enumerate(groupby(blocks, type)):
         neighbours = list(group)
         if kind is FileLink:

@@ -88,7 +88,7 @@ def leaderboard(rows: list[Payload], metric: str, *, strong: int | None = None) 
     columns = (
         Column("Model"),
         Column(words.metric_name(metric), right=True),
-        Column("95 % int.", right=True),
+        Column("95 % interval", right=True),
         *(Column(title, right=True) for title, _, _ in kept),
     )
     lines = tuple(

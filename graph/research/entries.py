@@ -13,6 +13,24 @@ from graph.research.ranking import Found
 from graph.research.ratings import Variant
 from graph.state import Candidate, TaskSpec
 
+_OPINIONS = frozenset(
+    {
+        "good",
+        "bad",
+        "pos",
+        "neg",
+        "happy",
+        "unhappy",
+        "favourable",
+        "unfavourable",
+        "favorable",
+        "unfavorable",
+    }
+)
+_ASKS = frozenset(
+    {"sentiment", "opinion", "polarity", "positive", "negative", "tone", "mood", "rating", "star", "review"}
+    | {"feedback", "feeling", "emotion", "attitude", "valence"}
+)
 TOPICS = "classes"  # the one variant of a data set with classes of its own
 
 
@@ -50,7 +68,16 @@ class DataEntry:
             else {TaskFamily.MULTICLASS}
         )
         labels = {"positive", "negative", "neutral"} if rated else ()
-        return Found(candidate, self.words, self.language, frozenset(families), frozenset(labels))
+        also = _OPINIONS if rated else frozenset()
+        return Found(
+            candidate,
+            self.words,
+            self.language,
+            frozenset(families),
+            frozenset(labels),
+            also,
+            asks=_ASKS if rated else frozenset(),
+        )
 
 
 @dataclass(frozen=True, slots=True)

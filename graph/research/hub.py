@@ -31,7 +31,7 @@ from graph.research.basemodel import SUFFIXES, check_model_files, folder_model
 from graph.research.hubclient import HubClient, Sleep
 from graph.research.hubfiles import FORMATS, Chosen, choose_files
 from graph.research.licences import licence_from_tags
-from graph.research.packages import disk_errors, room
+from graph.research.packages import disk_errors, locked, room
 from graph.research.ranking import Found, rank, topic_words, words_of
 from graph.state import Candidate, DataFiles, ModelChoice, TaskSpec
 
@@ -85,7 +85,8 @@ class HubSource:
         """Several short queries, since the Hub matches all words of one; ranked here, best first."""
         answers = await asyncio.gather(*(self._query(query) for query in _queries(task)))
         infos = {info.id: info for answer in answers for info in answer}
-        return list(rank(task, [_found(info) for info in infos.values()])[:limit])
+        ranked = rank(task, [_found(info) for info in infos.values()])[:limit]
+        return [replace(c, url=self.client.page(f"datasets/{c.id}")) for c in ranked]
 
     async def candidate(self, dataset_id: str) -> Candidate:
         """The data set of exactly that id; SourceError when it is missing, closed or holds nothing usable."""
@@ -94,7 +95,7 @@ class HubSource:
             f"the data set {repo}",
             lambda api: api.dataset_info(repo, revision=revision, files_metadata=True, timeout=20),
         )
-        candidate = _candidate(info, dataset_id)
+        candidate = replace(_candidate(info, dataset_id), url=self.client.page(f"datasets/{info.id}"))
         if not candidate.usable:
             raise SourceError(
                 f"The data set {repo} cannot be used: {candidate.why_not}.",
@@ -177,19 +178,23 @@ class HubSource:
     async def _snapshot(self, repo: str, revision: str, files: Sequence[str]) -> Path:
         """A folder with plain copies (no links into a cache: a sandbox sees this folder alone)."""
         folder = self.folder / "models" / repo.replace("/", "--") / revision
-        if folder.is_dir():  # it is renamed into place whole
-            return folder
-        part = folder.with_name(f"{revision}.part")  # kept after a failure, so that the next try resumes
 
         def download(api: HfApi) -> None:
-            for file in files:
-                api.hf_hub_download(repo, file, revision=revision, local_dir=part)
+            if folder.is_dir():  # it is renamed into place whole
+                return
+            part = folder.with_name(f"{revision}.part")  # kept after a failure, so that the next try resumes
+            with locked(folder.with_name(f"{revision}.lock")):
+                part.mkdir(parents=True, exist_ok=True)
+                for file in files:
+                    api.hf_hub_download(repo, file, revision=revision, local_dir=part)
+                shutil.rmtree(part / ".cache", ignore_errors=True)
+                if folder.is_dir():
+                    shutil.rmtree(part)  # another process was quicker
+                else:
+                    part.rename(folder)
 
         with disk_errors(self.folder):
-            part.mkdir(parents=True, exist_ok=True)
             await self.client.call(f"the base model {repo}", download, DOWNLOAD_TIMEOUT_S)
-            shutil.rmtree(part / ".cache", ignore_errors=True)
-            part.replace(folder)
         return folder
 
 
@@ -265,8 +270,7 @@ def _candidate(info: DatasetInfo, dataset_id: str) -> Candidate:
         reasons=tuple(r for r in (f"{size} rows" if size and rows is None else "", chosen.note) if r),
         usable=not why_not,
         why_not=why_not,
-        url=f"datasets/{info.id}",
-        attribution=info.id,
+        attribution=f"{info.id} on the Hugging Face Hub",
     )
 
 

@@ -12,6 +12,7 @@ errors.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -31,6 +32,7 @@ ATTEMPTS = 3
 MAX_WAIT_S = 60.0
 WAIT_S = 0.5  # before the first retry after a 5xx; doubled each time
 READY_TIMEOUT_S = 2.5
+READY_FOR_S = 30.0  # so that a run without a network does not wait for it at every question
 CALL_TIMEOUT_S = 60.0
 _NETWORK_HINT = "Check the network and HF_ENDPOINT, then `intern resume`."
 
@@ -45,11 +47,14 @@ class HubClient:
         *,
         error: type[GraphError],
         sleep: Sleep = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.endpoint = endpoint.rstrip("/") if endpoint else None
         self.token = token
         self.error = error
         self.sleep = sleep
+        self.clock = clock
+        self._answered: tuple[float, bool] | None = None  # when, and whether, the Hub last answered
 
     def secret(self) -> str | bool:
         """What the client's ``token=`` gets."""
@@ -64,12 +69,20 @@ class HubClient:
         return HfApi(endpoint=self.endpoint, token=self.secret(), library_name="ml-intern-for-teams")
 
     async def ready(self) -> bool:
-        """Whether the Hub answers anything but a server error, within 3 s. Never raises."""
+        """Whether the Hub answers without a server error, within 3 s. Never raises; asks now and then."""
+        if self._answered and self.clock() - self._answered[0] < READY_FOR_S:
+            return self._answered[1]
         try:
             async with asyncio.timeout(READY_TIMEOUT_S + 0.4):
-                return await asyncio.to_thread(self._ping)
+                answer = await asyncio.to_thread(self._ping)
         except TimeoutError:
-            return False
+            answer = False
+        self._answered = (self.clock(), answer)
+        return answer
+
+    def page(self, path: str) -> str:
+        """The address of a page for people."""
+        return f"{self.api().endpoint}/{path}"
 
     def _ping(self) -> bool:
         import httpx2
@@ -91,7 +104,7 @@ class HubClient:
         Raises ``error`` with a kind, a sentence and a hint; an OSError of this machine's disk comes through.
         """
         import httpx2
-        from huggingface_hub.errors import OfflineModeIsEnabled
+        from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -99,6 +112,9 @@ class HubClient:
                     return await asyncio.to_thread(function, self.api())
             except TimeoutError as error:
                 raise self.error(f"The Hub took over {timeout_s:.0f} s for {what}.", _NETWORK_HINT) from error
+            except HFValidationError as error:
+                detail = f"The name of {what} is not one that the Hub allows."
+                raise self.error(detail, "Write it as owner/name.", FailureKind.DATA_ERROR) from error
             except OfflineModeIsEnabled as error:
                 detail = f"HF_HUB_OFFLINE is set, so {what} cannot be reached."
                 raise self.error(detail, "Unset it, then `intern resume`.") from error
@@ -126,7 +142,12 @@ class HubClient:
         return float(WAIT_S * 2 ** (attempt - 1))
 
     def _explained(self, what: str, error: HfHubHTTPError, wait_s: float | None) -> GraphError:
-        from huggingface_hub.errors import DisabledRepoError, GatedRepoError, RevisionNotFoundError
+        from huggingface_hub.errors import (
+            DisabledRepoError,
+            GatedRepoError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
 
         status = error.response.status_code
         if isinstance(error, GatedRepoError):
@@ -138,7 +159,7 @@ class HubClient:
             return self.error(
                 f"There is no such revision of {what}.", "Check what follows the @.", FailureKind.DATA_ERROR
             )
-        if status == 401 and self.token:
+        if status == 401 and self.token and not isinstance(error, RepositoryNotFoundError):
             return self.error("The Hub does not accept HF_TOKEN.", "Set a valid token.", FailureKind.NO_TOKEN)
         if status in (401, 404):
             hint = "Check its name." if self.token else "Check its name; if it is private, set HF_TOKEN."
@@ -178,4 +199,5 @@ def retry_after_s(error: HfHubHTTPError, attempt: int) -> float | None:
     if status == 429:
         named = error.response.headers.get("Retry-After", "")
         return float(named) if named.isdecimal() else WAIT_S * 2**attempt
-    return WAIT_S * 2 ** (attempt - 1) if status >= 500 else None
+    # 409 and 412: somebody else was quicker; what is retried looks again before it writes
+    return WAIT_S * 2 ** (attempt - 1) if status >= 500 or status in (409, 412) else None

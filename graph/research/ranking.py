@@ -1,9 +1,13 @@
 """Orders candidates by how well they fit a task, with a reason for each part of the score. Pure.
 
-Parts and weights: topic .40 (the task's own words found in the data set's name, tags and description), family
-.15, classes that the sentence names .10, language .10, licence .10, size .10, use by others .05. A candidate
-that shares no word with the task, has other classes than those it names, or is in another language is not
-usable: a wrong data set is worse than none.
+Parts and weights: topic .40, family .15, classes that the sentence names .10, language .10, licence .10, size
+.10, use by others .05. Topic: the share of the task's own words that stand in the data set's name, tags or
+description. A task's keywords come in order, what the texts are before synonyms of what is asked of them, so
+the words of the n-th keyword count 1/n: "product reviews" has to outweigh "sentiment, polarity, opinion",
+which films have too.
+
+A candidate that is about something else, has other classes than those the sentence names, or is in another
+language is not usable: a wrong data set is worse than none.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ WEIGHTS = {
     "use": 0.05,
 }
 ENOUGH_ROWS = 2000
+ON_TOPIC = 0.2  # share of the topic from which on a data set may be meant
 _COMMON_WORDS = frozenset(
     re.findall(
         r"\w+",
@@ -43,6 +48,25 @@ _COMMON_WORDS = frozenset(
 )
 
 
+def stem(word: str) -> str:
+    """Enough of a stemmer for search words: plurals and the commonest endings."""
+    if word == "news" or word.endswith(("ss", "us", "is")):
+        return word
+    for ending, instead, least in (
+        ("ies", "y", 3),
+        ("ings", "", 4),
+        ("ing", "", 4),
+        ("es", "e", 3),
+        ("s", "", 3),
+    ):
+        if word.endswith(ending) and len(word) - len(ending) >= least:
+            return word.removesuffix(ending) + instead
+    return word
+
+
+_COMMON_STEMS = frozenset(map(stem, _COMMON_WORDS))
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A candidate with what is known about it beyond what a person is shown."""
@@ -51,7 +75,9 @@ class Found:
     words: frozenset[str] = frozenset()
     language: str | None = None  # ISO 639-1; None: not known
     families: frozenset[TaskFamily] = field(default_factory=frozenset)  # empty: not known
-    labels: frozenset[str] = frozenset()  # its classes; empty: not known
+    labels: frozenset[str] = frozenset()  # its classes, lower case; empty: not known
+    also: frozenset[str] = frozenset()  # other words for its classes
+    asks: frozenset[str] = frozenset()  # words for what its classes tell, one of which a task has to have
 
 
 def rank(task: TaskSpec, found: Iterable[Found]) -> tuple[Candidate, ...]:
@@ -60,37 +86,31 @@ def rank(task: TaskSpec, found: Iterable[Found]) -> tuple[Candidate, ...]:
     return tuple(sorted(scored, key=lambda c: (not c.usable, -c.score, c.id)))
 
 
-def topic_words(task: TaskSpec) -> frozenset[str]:
-    """Stems of the words that say what the task is about."""
-    return words_of(" ".join((*task.keywords, *task.labels))) or words_of(f"{task.title} {task.goal}")
+def topic_words(task: TaskSpec) -> dict[str, float]:
+    """Stems of the words that say what the task is about, with their weights."""
+    weights: dict[str, float] = {}
+    for place, keyword in enumerate(task.keywords or (*task.labels,), start=1):
+        for word in words_of(keyword):
+            weights.setdefault(word, 1 / place)
+    return weights or dict.fromkeys(words_of(f"{task.title} {task.goal}"), 1.0)
 
 
 def words_of(text: str) -> frozenset[str]:
     """Stemmed words without those that any request has."""
     found = re.findall(r"[^\W\d_]{2,}", text.casefold())
-    return frozenset(stem(word) for word in found if word not in _COMMON_WORDS)
-
-
-def stem(word: str) -> str:
-    """Enough of a stemmer for search words: plurals and the commonest endings."""
-    if word == "news":
-        return word
-    for ending, instead in (("ies", "y"), ("sses", "ss"), ("ings", ""), ("ing", ""), ("es", "e"), ("s", "")):
-        if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith(("ss", "us", "is")):
-            return word.removesuffix(ending) + instead
-    return word
+    return frozenset(stem(word) for word in found) - _COMMON_STEMS
 
 
 def _score(task: TaskSpec, item: Found) -> Candidate:
     candidate, parts, reasons = item.candidate, dict.fromkeys(WEIGHTS, 0.0), list(item.candidate.reasons)
-    wanted, offered = topic_words(task), {stem(word.casefold()) for word in item.words}
-    shared = sorted(wanted & offered)
+    wanted, offered = topic_words(task), {stem(word.casefold()): word for word in item.words}
+    shared = sorted(wanted.keys() & offered.keys(), key=lambda word: (-wanted[word], word))
     if shared:
-        parts["topic"] = min(1.0, len(shared) / min(len(wanted), 4))
-        reasons.append(f"about {', '.join(shared[:4])}")
+        parts["topic"] = sum(wanted[word] for word in shared) / sum(wanted.values())
+        reasons.append(f"about {', '.join(offered[word] for word in shared[:4])}")
     _fit(task, item, parts, reasons)
     _quality(candidate, parts, reasons)
-    why_not = candidate.why_not or _why_not(task, item, bool(shared))
+    why_not = candidate.why_not or _why_not(task, item, parts["topic"] >= ON_TOPIC)
     score = sum(WEIGHTS[name] * value for name, value in parts.items())
     return replace(
         candidate,
@@ -107,9 +127,9 @@ def _fit(task: TaskSpec, item: Found, parts: dict[str, float], reasons: list[str
     elif task.family in item.families:
         parts["family"] = 1.0
         reasons.append(f"made for {task.family.value} tasks")
-    named = {stem(label.casefold()) for label in task.labels}
-    if named:
-        parts["labels"] = len(named & {stem(w.casefold()) for w in item.labels | item.words}) / len(named)
+    if task.labels:
+        named = {label.casefold() for label in task.labels}
+        parts["labels"] = len(named & (item.labels | item.also | item.words)) / len(named)
     language = task.constraints.language or "en"
     if item.language == language:
         parts["language"] = 1.0
@@ -134,7 +154,11 @@ def _why_not(task: TaskSpec, item: Found, on_topic: bool) -> str:
     language = task.constraints.language
     if language and item.language and item.language != language:
         return f"its texts are in {item.language}, yours in {language}"
-    if task.labels and item.labels and not {w.casefold() for w in task.labels} & item.labels:
+    named = {label.casefold() for label in task.labels}
+    wanted = topic_words(task).keys() | words_of(f"{task.title} {task.goal}")
+    if not named and item.asks and not {stem(word) for word in item.asks} & wanted:
+        return f"it tells {', '.join(sorted(item.labels)[:5])} apart, and nothing else"
+    if named and item.labels and not named & (item.labels | item.also):
         return f"its classes are {', '.join(sorted(item.labels)[:5])}"
     if not on_topic:
         return "it is about something else"

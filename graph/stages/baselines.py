@@ -13,7 +13,7 @@ from graph.inputs import metric_of
 
 
 async def run(state: RunState, context: Context) -> RunState:
-    outcome = await jobs.listen(context, state["probe_job"], "baselines")
+    outcome = await jobs.listen(context, state["probe_job"], "baselines", to_end=True)
     result = jobs.expect(outcome)
     await jobs.fetch(context, state["probe_job"], context.dir / "work" / "probe")
     rows = tuple(

@@ -17,7 +17,7 @@ TRAINED = ("training.json", "schedule.json", "validation_predictions.csv")
 
 
 async def run(state: RunState, context: Context) -> RunState:
-    jobs.expect(await jobs.listen(context, state["evaluate_job"], "card"))
+    jobs.expect(await jobs.listen(context, state["evaluate_job"], "card", to_end=True))
     out = context.dir / "work" / "assess"
     await jobs.fetch(context, state["evaluate_job"], out)
     for name in FILES:

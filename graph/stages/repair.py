@@ -33,7 +33,7 @@ def _ask(context: Context, tried: list[Attempt], advice: str) -> Question:
     return context.question(
         DecisionKind.HELP,
         Stage.NEEDS_HUMAN,
-        f"The smoke test still fails after {len(tried)} tries: {tried[-1].detail} {advice} What now?",
+        f"The smoke test still fails after {_times(len(tried))}: {tried[-1].detail} {advice} What now?",
         (
             Choice("retry", "Try again", "after you changed something: data, memory, the script", "primary"),
             Choice("give_up", "Give up", "keeps what was saved"),
@@ -41,3 +41,7 @@ def _ask(context: Context, tried: list[Attempt], advice: str) -> Question:
         detail=trail,
         back_to=Stage.SMOKE_TEST,
     )
+
+
+def _times(count: int) -> str:
+    return "one try" if count == 1 else f"{count} tries"

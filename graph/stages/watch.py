@@ -16,7 +16,7 @@ async def run(state: RunState, context: Context) -> RunState:
     job = state.get("job")
     assert job is not None, "watch follows launch"
     out = context.dir / "work" / "train"
-    outcome = await jobs.listen(context, job, "train", log=context.dir / "train.log")
+    outcome = await jobs.listen(context, job, "train", to_end=True, log=context.dir / "train.log")
     if outcome.result is None:
         failed = Attempt(context.stage, outcome.kind or FailureKind.UNKNOWN, outcome.detail)
         return RunState(

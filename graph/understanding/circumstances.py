@@ -7,32 +7,40 @@ from dataclasses import dataclass
 
 from graph.understanding.numbers import NUMBER, number
 from graph.understanding.text import Found, Text
+from graph.understanding.vocabulary import words
 
 SMALL_MB = 100.0  # what "small" is taken as: a MiniLM in fp32 has 91 MB
 
 _SIZE = re.compile(rf"(?<![\w.,])(?P<n>{NUMBER}) ?(?P<unit>kb|mb|mib|gb|gib|megabytes?|gigabytes?)\b")
 _SIZE_CUE = re.compile(
-    r"(?:\b(?:under|below|less than|smaller than|max|maximum|at most|up to|no more than|not more than|within|limit|only"
-    r"|fits? in(?:to)?|exceed|unter|höchstens|maximal|moins de|menos de)|[<≤])(?: (?:of|is|than|to|a|about))*\s*\Z"
+    r"(?:\b(?:under|below|less than|smaller than|max|maximum|at most|up to|no more than|not more than"
+    r"|within|limit|only"
+    r"|fits? in(?:to)?|exceed|unter|höchstens|maximal|moins de|menos de)|[<≤])(?: (?:of|is|than|to|a"
+    r"|about))*\s*\Z"
 )
 _NOT_MODEL_SIZE = re.compile(r"\A ?(?:of )?(?:ram|memory|vram|csv|file|data|text|download|disk)\b")
 _PARAMETERS = re.compile(rf"(?<![\w.,])(?P<n>{NUMBER}) ?(?:m|mio|million) (?:parameters?|params?|weights)\b")
 _SMALL = re.compile(
-    r"\b(?:small|tiny|light-?weight|little|compact|klein(?:e[sn]?)?|petit|pequeño|leicht\w*)\b(?: \w+){0,2}? (?:model|classifier"
-    r"|network|modell|modèle|modelo)\b|\b(?:modèle léger|modelo (?:pequeño|ligero)|petit modèle)\b|\bmake it (?:small|tiny)\b"
+    r"\b(?:small|tiny|light-?weight|little|compact|klein(?:e[sn]?)?|petit|pequeño|leicht\w*)\b(?: "
+    r"\w+){0,2}? (?:model|classifier"
+    r"|network|modell|modèle|modelo)\b|\b(?:modèle léger|modelo (?:pequeño|ligero)|petit modèle)\b"
+    r"|\bmake it (?:small|tiny)\b"
     r"|\bas small as possible\b|\b(?:model|it) (?:must|should|has to) be (?:small|tiny)\b"
 )
 _EDGE = re.compile(
-    r"\b(?:raspberry ?pi|phones?|smartphones?|mobile|android|iphone|ios|edge devices?|microcontroller|in the browser"
+    r"\b(?:raspberry ?pi|phones?|smartphones?|mobile|android|iphone|ios|edge devices?|microcontroller"
+    r"|in the browser"
     r"|embedded|old laptop|laptop)\b"
 )
 _EDGE_CUE = re.compile(r"\b(?:run\w*|on|fits?|works?|deploy\w*|läuft|tourne\w*|funcion\w*)\b[^.;\n]{0,24}\Z")
 _CPU = re.compile(
-    r"\b(?:no|without(?: a| any)?|don'?t (?:use|have)(?: a| any)?) gpus?\b|\bcpu[- ]only\b|\b(?:on|use|with) (?:a |the |my |only )*cpus?\b"
+    r"\b(?:no|without(?: a| any)?|don'?t (?:use|have)(?: a| any)?) gpus?\b|\bcpu[- ]only\b|\b(?:on"
+    r"|use|with) (?:a |the |my |only )*cpus?\b"
     r"|\bnur cpu\b|\bohne gpu\b|\bsans gpu\b|\bsin gpu\b"
 )
 _GPU = re.compile(
-    r"\b(?:on|use|using|with|have|rent|need)(?: (?:a|an|the|my|our|one|two|\d))? (?:nvidia )?(?P<name>gpus?|a100|h100|h200|t4|l4|l40s?|a10g?|v100"
+    r"\b(?:on|use|using|with|have|rent|need)(?: (?:a|an|the|my|our|one|two|\d))? (?:nvidia "
+    r")?(?P<name>gpus?|a100|h100|h200|t4|l4|l40s?|a10g?|v100"
     r"|rtx ?\d{4}|mps)\b"
 )
 _LANGUAGES = {
@@ -59,33 +67,45 @@ _LANGUAGES = {
 }
 _LANGUAGE = re.compile("|".join(rf"(?P<{code}>\b(?:{p})\b)" for code, p in _LANGUAGES.items()))
 _PRIVATE = re.compile(
-    r"\b(?:must|may|should|can|does|do|darf|dürfen)(?: ?not|n't| never| nicht)?(?: \w+){0,2}? (?:leave|verlassen)\b[^.;!?\n]{0,40}"
-    r"|\b(?:never|not) (?:leaves?|leaving)\b[^.;!?\n]{0,40}|\b(?:data|it|everything) (?:has to|must) stay\w*\b[^.;!?\n]{0,40}"
-    r"|\b(?:confidential|on-prem(?:ises)?|gdpr|dsgvo|hipaa|no cloud|not in the cloud|sensitive data|private data|vertraulich\w*"
-    r"|confidentiel\w*|confidencial\w*)\b|\b(?:do not|don'?t|never) (?:upload|send|share) (?:the |our |my |any )*data\b"
+    r"\b(?:must|may|should|can|does|do|darf|dürfen)(?: ?not|n't| never| nicht)?(?: \w+){0,2}? "
+    r"(?:leave|verlassen)\b[^.;!?\n]{0,40}"
+    r"|\bnothing (?:\w+ )?leaves?\b[^.;!?\n]{0,40}|\b(?:never|not) (?:leaves?"
+    r"|leaving)\b[^.;!?\n]{0,40}|\b(?:data|it|everything) (?:has to|must) stay\w*\b[^.;!?\n]{0,40}"
+    r"|\b(?:confidential|on-prem(?:ises)?|gdpr|dsgvo|hipaa|no cloud|not in the cloud|sensitive data"
+    r"|private data|vertraulich\w*"
+    r"|confidentiel\w*|confidencial\w*)\b|\b(?:do not|don'?t|never) (?:upload|send|share) (?:the "
+    r"|our |my |any )*data\b"
 )
-_STAYS = re.compile(r"n't|not|never|nicht|stay|confid|prem|gdpr|dsgvo|hipaa|cloud|sensitive|private|vertraulich")
-_NO_SPACE = re.compile(r"\b(?:no|without(?: a| the)?|skip the|don'?t (?:need|want|build|make)(?: a| the)?) (?:demo|space|gradio)\b")
+_STAYS = re.compile(
+    r"n't|not|nothing|never|nicht|stay|confid|prem|gdpr|dsgvo|hipaa|cloud|sensitive|private|vertraulich"
+)
+_NO_SPACE = re.compile(
+    r"\b(?:no|without(?: a| the)?|skip the|don'?t (?:need|want|build|make)(?: a| the)?) (?:demo|space"
+    r"|gradio)\b"
+)
 _ONLY_MODEL = re.compile(r"\b(?:only|just) (?:need |want |give me |send me )?the (?:model|weights)\b")
-_NOT_MADE = re.compile(r"\b(?:onnx|rest api|api endpoint|docker(?: image)?|tflite|core ?ml|gguf|notebook|dashboard|web ?site)\b")
+_NOT_MADE = re.compile(
+    r"\b(?:onnx|rest api|api endpoint|docker(?: image)?|tflite|core ?ml|gguf|notebook|dashboard|web ?site)\b"
+)
 _APPROVE = re.compile(
-    r"\b(?:approve (?:everything|all|it) (?:yourself|automatically)|without (?:any )?(?:approval|asking me|confirmation)"
+    r"\b(?:approve (?:everything|all|it) (?:yourself|automatically)|without (?:any )?(?:approval"
+    r"|asking me|confirmation)"
     r"|don'?t ask (?:me )?(?:anything|questions|for approval)|skip (?:the |all )?approvals?|auto-?approve)\b"
 )
 _WORDS_OF = {
-    "de": frozenset(
-        "der die das und ein eine einen ich nicht mit für auf aus bitte unsere unseren nach von trainiere klassifiziere"
-        " sortiere mir kein ob oder erkenne soll zwischen in ist".split()
-    ),
-    "fr": frozenset(
-        "le la les des une et je pas avec pour nos mes selon entraîne entraine en sans du classe un ou qui par dans"
-        " modèle entre reconnaître".split()
-    ),
-    "es": frozenset(
-        "el la los las una y no con para mis nuestros nuestras por entrena en sin del que clasifica un modelo según o"
-        " entre entrenar".split()
-    ),
-    "en": frozenset("the a an and i not with for on from please our by to of in is are my it that into or".split()),
+    "de": words("""
+        der die das und ein eine einen ich nicht mit für auf aus bitte unsere unseren nach von trainiere
+        klassifiziere sortiere mir kein ob oder erkenne soll zwischen in ist
+    """),
+    "fr": words("""
+        le la les des une et je pas avec pour nos mes selon entraîne entraine en sans du classe un ou qui par
+        dans modèle entre reconnaître
+    """),
+    "es": words("""
+        el la los las una y no con para mis nuestros nuestras por entrena en sin del que clasifica un modelo
+        según o entre entrenar
+    """),
+    "en": words("the a an and i not with for on from please our by to of in is are my it that into or"),
 }
 
 
@@ -112,7 +132,9 @@ def read_circumstances(text: Text) -> Circumstances:
     approve = text.search(_APPROVE)
     hardware: Found[str] | None = None
     if gpu and not (cpu and cpu.start() <= gpu.start() < cpu.end()):
-        hardware = Found("gpu" if gpu["name"] in ("gpu", "gpus", "mps") else gpu["name"].upper(), text.quote(gpu))
+        hardware = Found(
+            "gpu" if gpu["name"] in ("gpu", "gpus", "mps") else gpu["name"].upper(), text.quote(gpu)
+        )
     elif cpu:
         hardware = Found("cpu", text.quote(cpu))
     kept = ("model", "model_card") if only else ("model", "model_card", "report")
@@ -133,13 +155,17 @@ def read_circumstances(text: Text) -> Circumstances:
 def _size(text: Text, edge: re.Match[str] | None) -> Found[float] | None:
     for match in text.all(_SIZE):
         value = number(match["n"])
-        limit = _SIZE_CUE.search(text.before(match.start())) or re.match(r" (?:max|at most|or less)\b", text.after(match.end()))
+        limit = _SIZE_CUE.search(text.before(match.start())) or re.match(
+            r" (?:max|at most|or less)\b", text.after(match.end())
+        )
         if value and limit and not _NOT_MODEL_SIZE.match(text.after(match.end())):
             factor = {"k": 0.001, "m": 1.0, "g": 1000.0}[match["unit"][0]]
             return Found(value * factor, text.quote(match))
     parameters = text.search(_PARAMETERS)
     if parameters and _SIZE_CUE.search(text.before(parameters.start())):
-        return Found(4 * (number(parameters["n"]) or 0), text.quote(parameters), "four bytes a parameter (fp32)")
+        return Found(
+            4 * (number(parameters["n"]) or 0), text.quote(parameters), "four bytes a parameter (fp32)"
+        )
     small = text.search(_SMALL)
     if small:
         return Found(SMALL_MB, text.quote(small), f"small taken as at most {SMALL_MB:.0f} MB")
@@ -159,8 +185,8 @@ def _languages(text: Text) -> tuple[Found[str], ...]:
 
 
 def written_in(text: Text) -> str | None:
-    """"de", "fr" or "es" where the request itself is written so; ``None``: English, or too little to tell."""
-    words = re.findall(r"[^\W\d_]+", text.low)
-    counts = {code: sum(word in known for word in words) for code, known in _WORDS_OF.items()}
+    """The request's own language: de, fr or es; ``None`` for English, or with too little to tell."""
+    spoken = re.findall(r"[^\W\d_]+", text.low)
+    counts = {code: sum(word in known for word in spoken) for code, known in _WORDS_OF.items()}
     best = max(counts, key=lambda code: counts[code])
     return best if best != "en" and counts[best] >= 2 and counts[best] > counts["en"] else None

@@ -20,32 +20,45 @@ _UNITS = {
 }
 _UNIT = "|".join(f"(?P<{name}>{pattern})" for name, pattern in _UNITS.items())
 _DURATION = re.compile(
-    rf"(?<![\w.,$€£])(?P<n>half an?|an?|a couple of|couple of|a few|several|{NUMBER})[ -]?(?:{_UNIT})(?![^\W\d])"
+    rf"(?<![\w.,$€£])(?P<n>half an?|an?|a couple of|couple of|a few|several|{NUMBER})(?:[ -]"
+    rf"|(?<=\d))(?:{_UNIT})(?![^\W\d])"
     r"(?:(?:(?: and|,)? )?(?P<rest>\d{1,2})(?: ?m(?:in(?:ute)?s?)?\b|(?<=\d\d)(?!\w)))?"
 )
 _CUE_BEFORE = re.compile(
-    r"(?:\b(?:in|within|under|below|max|maximum|maximal|at most|up to|no more than|not more than|less than|fewer than"
-    r"|for|have|only|takes?|taking|limit|budget|time|spend|finish(?:ed)?|done|innerhalb|binnen|höchstens|bis zu|unter"
-    r"|weniger als|dans|moins de|au plus|pendant|en|menos de|como máximo|máximo|hasta|durante|minutes|training)|[<≤=])"
-    r"(?:[\s:=.]+(?:the|a|an|is|of|to|about|around|roughly|approximately|only|just|than|maximum|max|von|der|next|und|and)\b)"
+    r"(?:\b(?:in|within|under|below|max|maximum|maximal|at most|up to|no more than|not more than"
+    r"|less than|fewer than"
+    r"|for|have|only|takes?|taking|limit|budget|time|spend|finish(?:ed)?|done|innerhalb|binnen"
+    r"|höchstens|bis zu|unter"
+    r"|weniger als|dans|moins de|au plus|pendant|en|menos de|como máximo|máximo|hasta|durante|minutes"
+    r"|training)|[<≤=])"
+    r"(?:[\s:=.]+(?:the|a|an|is|of|to|about|around|roughly|approximately|only|just|than|maximum|max"
+    r"|von|der|next|und|and)\b)"
     r"{0,3}[\s:=.]*\Z"
 )
 _CUE_AFTER = re.compile(
-    r"\A[\s,(]{0,2}(?:max|maximum|at most|tops|or less|of training|training|run|budget|limit|is (?:fine|ok|okay|enough)"
+    r"\A[\s,(]{0,2}(?:max|maximum|at most|tops|or less|of training|training|run|budget|limit|is "
+    r"(?:fine|ok|okay|enough)"
     r"|höchstens|maximal|máximo|au plus|time limit)\b"
 )
 _ABOUT_DATA = re.compile(
-    r"\b(?:wait\w*|last(?:ed|s)?|older|past|previous|every|each|after|ago|late|delay\w*|more than|over|at least)"
+    r"\b(?:wait\w*|last(?:ed|s)?|older|past|previous|every|each|after|ago|late|delay\w*|more than"
+    r"|over|at least)"
     r"(?: (?:for|than|by|about))?\s*\Z"
 )
 _ABOUT_DATA_AFTER = re.compile(r"\A[\s-]{0,2}(?:ago|old|late|long|apart|delay\w*)\b")
+_NO_MORE = re.compile(r"(?:\bnot|n't|\bnever|\bno)\b[^,]{0,24}\bmore than(?: about)? \Z")
+_RANGE_BEFORE = re.compile(r"\bbetween\b.{1,20} and \Z")
+_AFTER_MONEY = re.compile(r"(?:[$€£]\d[\d.]{0,8}|\b(?:dollars?|usd|euros?|eur|bucks?)) (?:and|und|et|y) \Z")
 _PER_ITEM = re.compile(r"\A ?(?:/|per|each|a|pro|par|por) ?(?:\w+)")
 _ANSWERS = re.compile(
-    r"\b(?:answers?|respond\w*|response|repl(?:y|ies)|latency|inference|predicts?|predictions?|latenz|antwort\w*)\b"
+    r"\b(?:answers?|respond\w*|response|repl(?:y|ies)|latency|inference|predicts?|predictions?|latenz"
+    r"|antwort\w*)\b"
 )
 _DEADLINE = re.compile(
-    r"\b(?:by|until|before) (?:tonight|tomorrow|noon|this evening|the end of (?:the )?(?:day|week)|end of (?:day|week)"
-    r"|monday|tuesday|wednesday|thursday|friday)\b|\b(?:tonight|overnight|this afternoon|bis morgen|bis heute abend"
+    r"\b(?:by|until|before) (?:tonight|tomorrow|noon|this evening|the end of (?:the )?(?:day|week)"
+    r"|end of (?:day|week)"
+    r"|monday|tuesday|wednesday|thursday|friday)\b|\b(?:tonight|overnight|this afternoon|bis morgen"
+    r"|bis heute abend"
     r"|avant ce soir|ce soir|d'ici demain|esta noche|para mañana)\b"
 )
 
@@ -64,21 +77,32 @@ def read_durations(text: Text) -> Durations:
     deadline = text.quote(end) if end else ""
     for match in text.all(_DURATION):
         before, after = text.before(match.start()), text.after(match.end())
-        value = _minutes(match)
-        if value is None or _ABOUT_DATA.search(before) or _ABOUT_DATA_AFTER.match(after):
+        value = _minutes(match, after)
+        if value is None or _describes_data(before, after):
             continue
-        if re.search(r"\bbetween\s*\Z", before) and after.startswith(" and "):
-            continue
-        cued = _CUE_BEFORE.search(before) or _CUE_AFTER.match(after) or re.search(r"\bbetween\b.{1,20} and \Z", before)
         found = Found(value, text.quote(match), _vague(match["n"]))
         short = match["ms"] or match["s"]
         if short and (match["ms"] or _PER_ITEM.match(after) or _ANSWERS.search(before)):
             latency = latency or Found(round(value * 60_000, 3), found.quote)
-        elif cued and value >= MAX_MINUTES:
+        elif not (_limits(before, after) or text.alone(match)):
+            continue
+        elif value >= MAX_MINUTES:
             deadline = deadline or found.quote
-        elif cued:
+        else:
             minutes.setdefault(value, found)
     return Durations(tuple(minutes.values()), latency, deadline)
+
+
+def _describes_data(before: str, after: str) -> bool:
+    """ "Older than 2 hours", "10 minutes ago"; also the lower end of a range, whose upper end decides."""
+    if _ABOUT_DATA.search(before) and not _NO_MORE.search(before):
+        return True
+    return bool(_ABOUT_DATA_AFTER.match(after) or (before.endswith("between ") and after.startswith(" and ")))
+
+
+def _limits(before: str, after: str) -> bool:
+    cues = (_CUE_BEFORE, _RANGE_BEFORE, _NO_MORE, _AFTER_MONEY)
+    return any(cue.search(before) for cue in cues) or _CUE_AFTER.match(after) is not None
 
 
 def minutes_answered(answer: str) -> float | None:
@@ -90,17 +114,28 @@ def minutes_answered(answer: str) -> float | None:
     return found[0].value if len(found) == 1 else None
 
 
-def _minutes(match: re.Match[str]) -> float | None:
+def _minutes(match: re.Match[str], followed: str) -> float | None:
     said = match["n"]
-    loose = {"a": 1, "an": 1, "half a": 0.5, "half an": 0.5, "a couple of": 2, "couple of": 2, "a few": 5, "several": 5}
+    loose = {
+        "a": 1,
+        "an": 1,
+        "half a": 0.5,
+        "half an": 0.5,
+        "a couple of": 2,
+        "couple of": 2,
+        "a few": 5,
+        "several": 5,
+    }
     value = loose[said] if said in loose else number(said)
     if value is None or value == 0 or value > 1_000_000:
         return None
     if match["ms"]:
         return float(value) / 60_000
     unit = next(u for u in _MINUTES if match[u])
+    if followed.startswith(" and a half"):
+        value += 0.5
     rest = int(match["rest"]) if match["rest"] and unit == "h" else 0
-    return round(value * _MINUTES[unit] + rest, 4)
+    return round(value * _MINUTES[unit] + rest, 9)
 
 
 def _vague(said: str) -> str:

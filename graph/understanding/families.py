@@ -17,40 +17,55 @@ from graph.understanding.topics import Topic
 _STATED = (
     (
         TaskFamily.BINARY,
-        r"\bbinary\b|\btwo[- ]class\b|\b2-class\b|\bbinär\w*|\bbinaire\b|\bbinari[ao]\b|\byes[ /-](?:or )?no\b",
+        r"\bbinary\b|\btwo[- ]class\b|\b2-class\b|\bbinär\w*|\bbinaire\b|\bbinari[ao]\b|\byes[ "
+        r"/-](?:or )?no\b",
     ),
-    (TaskFamily.MULTICLASS, r"\bmulti-?class\b|\bmulti class\b|\bexactly one (?:label|class|category|topic|of)\b"),
+    (
+        TaskFamily.MULTICLASS,
+        r"\bmulti-?class\b|\bmulti class\b|\bexactly one (?:label|class|category|topic|of)\b",
+    ),
     (
         TaskFamily.MULTILABEL,
-        r"\bmulti-?label\b|\bmulti label\b|\b(?:several|multiple|many) (?:labels|tags|topics|categories|classes)"
-        r" (?:per|for each|each|at once|can|may)\b|\b(?:all|every) (?:\w+ )?(?:labels?|tags?|topics?|categor(?:y|ies))"
-        r" (?:that|which) (?:appl(?:y|ies)|fits?)\b|\b(?:one|1) or (?:more|several) (?:labels|tags|topics|categories|emotions)\b"
+        r"\bmulti-?label\b|\bmulti label\b|\b(?:several|multiple|many) (?:labels|tags|topics"
+        r"|categories|classes)"
+        r" (?:per|for each|each|at once|can|may)\b|\b(?:all|every) (?:\w+ )?(?:labels?|tags?|topics?"
+        r"|categor(?:y|ies))"
+        r" (?:that|which) (?:appl(?:y|ies)|fits?)\b|\b(?:one|1) or (?:more|several) (?:labels|tags"
+        r"|topics|categories|emotions)\b"
         r"|\bmore than one (?:label|tag|topic|category|class)\b|\ball that appl(?:y|ies)\b"
-        r"|\bmehrere (?:labels|kategorien|schlagwörter|themen)\b|\bplusieurs (?:étiquettes|catégories|thèmes)\b"
+        r"|\bmehrere (?:labels|kategorien|schlagwörter|themen)\b|\bplusieurs (?:étiquettes|catégories"
+        r"|thèmes)\b"
         r"|\bvarias (?:etiquetas|categorías)\b",
     ),
     (
         TaskFamily.REGRESSION,
-        r"(?<!logistic )(?<!logistische )\bregression\b|\bregressor\b|\bscores? (?:\w+ )?(?:from|between) -?\d[\d.]{0,5}"
-        r" (?:to|and) -?\d|\b(?:on|from) a scale (?:of|from)\b|\bauf einer skala\b|\bsur une échelle\b|\ben una escala\b"
-        r"|\ba (?:real|continuous) (?:number|value|score)\b|\bpredict (?:a|the) (?:numeric\w* )?(?:number|value)\b"
-        r"|\bpredict (?:the |a )?(?:\w+ ){0,2}(?:rating|score|price|salary|number of stars)\b|\bhow many stars\b"
+        r"(?<!logistic )(?<!logistische )\bregression\b|\bregressor\b|\bscor(?:e|es"
+        r"|ing)\b[^.;\n]{0,40}\b(?:from|between) -?\d[\d.]{0,5}"
+        r" (?:to|and) -?\d|\b(?:on|from) a scale (?:of|from)\b|\bauf einer skala\b|\bsur une "
+        r"échelle\b|\ben una escala\b"
+        r"|\ba (?:real|continuous) (?:number|value|score)\b|\bpredict (?:a|the) (?:numeric\w* "
+        r")?(?:number|value)\b"
+        r"|\bpredict (?:the |a )?(?:\w+ ){0,2}(?:rating|score|price|salary|number of stars)\b|\bhow "
+        r"many stars\b|\bpredict (?:the )?stars\b"
         r"|\bestimate (?:the |how |a )?\w+",
     ),
 )
 _PATTERNS = tuple((family, re.compile(pattern)) for family, pattern in _STATED)
 _WHETHER = re.compile(
-    r"\bwhether\b|\bor not\b|\bif (?:a|an|the|each|it|this|they|our) |\bob (?:ein|eine|der|die|das)\b|\boder nicht\b"
+    r"\bwhether\b|\bor not\b|\bif (?:a|an|the|each|it|this|they|our) |\bob (?:ein|eine|der|die|das)\b"
+    r"|\boder nicht\b"
     r"|\bsi (?:un|une|el|la)\b|\bou non\b|\bo no\b"
 )
 _ONE_SIDED = re.compile(
-    r"\b(?:detect|flag|spot|filter|catch|block|find|identif|recogni|erkenn|filtre|détect|repér)\w*|\bdetector\b|\bfilter\b"
+    r"\b(?:detect|flag|spot|filter|catch|block|find|identif|recogni|erkenn|filtre|détect|repér)\w*"
+    r"|\bdetector\b|\bfilter\b"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class FamilyReading:
-    """``family`` with the words it comes from; ``clash``: the families that the words state against each other."""
+    """``family`` with the words it comes from; ``clash``: the families that the words state against each
+    other."""
 
     family: Found[TaskFamily] | None = None
     clash: tuple[Found[TaskFamily], ...] = ()
@@ -75,7 +90,9 @@ def read_family(text: Text, labels: Labels, topics: Sequence[Topic]) -> FamilyRe
         return FamilyReading(next(iter(stated.values())))
     whether = text.search(_WHETHER)
     if whether:
-        return FamilyReading(Found(TaskFamily.BINARY, text.quote(whether), "a yes-or-no question has two classes"))
+        return FamilyReading(
+            Found(TaskFamily.BINARY, text.quote(whether), "a yes-or-no question has two classes")
+        )
     two_sided = next((topic for topic in topics if topic.two_sided), None)
     one_sided = text.search(_ONE_SIDED)
     if two_sided and (one_sided or two_sided.name == "spam"):

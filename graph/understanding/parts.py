@@ -51,6 +51,11 @@ def read_parts(text: Text) -> Parts:
     if family == FamilyReading() and numeric and len(numeric) == len(metrics.named):
         why = f"{numeric[0].quote} measures numbers"
         family = FamilyReading(Found(TaskFamily.REGRESSION, numeric[0].quote, why))
+    references = read_references(text)
+    if references.target and references.target.value in labels.names:
+        references = replace(
+            references, target=None
+        )  # "label: positive or negative" names classes, not a column
     return Parts(
         text=text,
         topics=tuple(topic for topic, _ in topics),
@@ -60,14 +65,14 @@ def read_parts(text: Text) -> Parts:
         metrics=metrics,
         money=read_money(text),
         durations=read_durations(text),
-        references=read_references(text),
+        references=references,
         circumstances=read_circumstances(text),
     )
 
 
 def settle(parts: Parts, request: Request, answers: Mapping[str, str]) -> Parts:
-    """``parts`` with the flags and the answers in place of what they decide. An answer that cannot be read is left
-    out, so that its question comes again; a flag that contradicts the sentence stays beside it."""
+    """``parts`` with the flags and the answers in place of what they decide. An answer that cannot be read
+    is left out, so that its question comes again; a flag that contradicts the sentence stays beside it."""
     said = {slug: plain_line(answer, 300) for slug, answer in answers.items()}
     parts = _settle_kind(parts, said)
     budget = dollars_answered(said["budget"]) if "budget" in said else None
@@ -81,7 +86,12 @@ def settle(parts: Parts, request: Request, answers: Mapping[str, str]) -> Parts:
         durations = replace(durations, minutes=(Found(minutes, "", FROM_ANSWER),))
     elif request.minutes is not None:
         durations = replace(durations, minutes=_flag_first(request.minutes, durations.minutes))
-    return replace(parts, money=money, durations=durations, references=_settle_references(parts.references, request, said))
+    return replace(
+        parts,
+        money=money,
+        durations=durations,
+        references=_settle_references(parts.references, request, said),
+    )
 
 
 def _settle_kind(parts: Parts, said: Mapping[str, str]) -> Parts:
@@ -121,7 +131,9 @@ def _settle_references(found: References, request: Request, said: Mapping[str, s
     if request.target and not target:
         target = Found(request.target, "", FROM_FLAG)
     text_column = Found(request.text_column, "", FROM_FLAG) if request.text_column else found.text_column
-    return References(data, address, found.base_model, publish, no_publish, public, private, target, text_column)
+    return References(
+        data, address, found.base_model, publish, no_publish, public, private, target, text_column
+    )
 
 
 def _flag_first(flag: T, found: Sequence[Found[T]]) -> tuple[Found[T], ...]:
@@ -169,7 +181,8 @@ def _ask_data(parts: Parts, request: Request) -> Question | None:
         return ask_which("which-data", "data", ((d.value, d.value) for d in found.data), request.data)
     if found.web_address:
         text = (
-            f"I can't fetch {found.web_address}: I read files and data sets of the Hub. Which data should I use? "
+            f"I can't fetch {found.web_address}: I read files and data sets of the Hub. Which data "
+            f"should I use? "
             "Name a file or a Hub id, or let me look for public data."
         )
         return ask("which-data", text, (Choice("search", "Look for public data"),))
@@ -187,7 +200,11 @@ def are_splits(files: Sequence[str]) -> bool:
     stems = [f.replace("\\", "/").rsplit("/", 1) for f in files]
     folders = {s[0] if len(s) == 2 else "" for s in stems}
     names = [s[-1].casefold() for s in stems]
-    return len(folders) == 1 and any("train" in n for n in names) and all(any(w in n for w in splits) for n in names)
+    return (
+        len(folders) == 1
+        and any("train" in n for n in names)
+        and all(any(w in n for w in splits) for n in names)
+    )
 
 
 def _ask_budget(parts: Parts, request: Request) -> Question | None:
@@ -198,7 +215,11 @@ def _ask_budget(parts: Parts, request: Request) -> Question | None:
         return ask_which("budget", "the budget", shown, default)
     if parts.money.unclear and not limits:
         text = f"{parts.money.unclear} How many US dollars may the training cost at most, in all?"
-        return ask("budget", text, (Choice("0", "Nothing", "train on this machine"), Choice("5", "$5"), Choice("20", "$20")))
+        return ask(
+            "budget",
+            text,
+            (Choice("0", "Nothing", "train on this machine"), Choice("5", "$5"), Choice("20", "$20")),
+        )
     return None
 
 
@@ -207,7 +228,9 @@ def _ask_minutes(parts: Parts, request: Request) -> Question | None:
     if len(limits) <= 1:
         return None
     shown = ((f"{m.value:g}", m.quote or f"{m.value:g} minutes") for m in limits)
-    return ask_which("minutes", "the time limit", shown, None if request.minutes is None else f"{request.minutes:g}")
+    return ask_which(
+        "minutes", "the time limit", shown, None if request.minutes is None else f"{request.minutes:g}"
+    )
 
 
 def _ask_publish(parts: Parts, request: Request, answers: Mapping[str, str]) -> Question | None:
@@ -216,7 +239,10 @@ def _ask_publish(parts: Parts, request: Request, answers: Mapping[str, str]) -> 
     places = [p for p in (flag, found.publish_to.value if found.publish_to else None) if p]
     if "publish" not in answers and (len(set(places)) > 1 or (found.no_publish and places)):
         choices = [Choice(place, place) for place in dict.fromkeys(places)]
-        text = "You named contradicting places to publish to: where should the model go, once you have approved it?"
+        text = (
+            "You named contradicting places to publish to: where should the model go, once you have "
+            "approved it?"
+        )
         return ask("publish", text, (*choices, Choice("nowhere", "Nowhere", "it stays here")), default=flag)
     if found.public and (found.private or found.no_publish) and "visibility" not in answers:
         text = f'You wrote "{found.public}" and "{found.private or found.no_publish}": who may see the model?'

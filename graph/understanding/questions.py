@@ -32,7 +32,9 @@ METRIC_NAMES = {
 }
 
 
-def ask(slug: str, text: str, choices: Iterable[Choice], *, default: str | None = None, free_text: bool = True) -> Question:
+def ask(
+    slug: str, text: str, choices: Iterable[Choice], *, default: str | None = None, free_text: bool = True
+) -> Question:
     return Question(
         id=slug,
         kind=DecisionKind.CLARIFY,
@@ -69,10 +71,17 @@ def ask_metric(text: str, names: Iterable[str]) -> Question:
     return ask("metric", text, choices)
 
 
-def ask_which(slug: str, what: str, values: Iterable[tuple[str, str]], default: str | None = None) -> Question:
+def ask_which(
+    slug: str, what: str, values: Iterable[tuple[str, str]], default: str | None = None
+) -> Question:
     """One of several values that contradict each other; ``values``: what is answered, and how it is shown."""
     choices = [Choice(value, shown) for value, shown in values]
-    return ask(slug, f"You gave {_both(c.label for c in choices)} as {what}: which one holds?", choices, default=default)
+    return ask(
+        slug,
+        f"You gave {_both(c.label for c in choices)} as {what}: which one holds?",
+        choices,
+        default=default,
+    )
 
 
 def _both(quotes: Iterable[str]) -> str:

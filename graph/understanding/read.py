@@ -1,11 +1,13 @@
-"""From a request to a task, a question or a refusal. Pure: the same request and answers give the same reading.
+"""From a request to a task, a question or a refusal. Pure: the same request and answers give the same
+reading.
 
 Design
 * Words are matched, never obeyed. The sentence cannot approve, spend, publish or run anything.
-* Everything taken from the words carries the words (``Reading.quote``); everything else says why it is assumed.
-* What contradicts itself is one question at a time, the most important first, with the values that were given as
-  choices. A flag decides where the sentence is silent; where both speak and differ, that is a question whose default
-  is the flag, so that ``--yes`` follows the flag.
+* Everything taken from the words carries the words (``Reading.quote``); everything else says why it is
+  assumed.
+* What contradicts itself is one question at a time, the most important first, with the values that were
+  given as choices. A flag decides where the sentence is silent; where both speak and differ, that is a
+  question whose default is the flag, so that ``--yes`` follows the flag.
 * What the data can tell better than the words (two classes or many, its language) is left to the data.
 * An LLM may later read better; it has to fill the same ``TaskSpec`` and pass the same checks.
 """
@@ -18,11 +20,12 @@ from types import MappingProxyType
 
 from graph.names import TaskFamily
 from graph.state import Constraints, Question, Reading, Request, TaskSpec
+from graph.understanding.changes import named_settings
 from graph.understanding.goal import content_words, goal_of, keywords_of, subject_of, title_of
 from graph.understanding.metrics import STEERING, fits
 from graph.understanding.parts import Parts, are_splits, first_question, read_parts, settle
 from graph.understanding.questions import FAMILY_NAMES, GOALS, ask_goal
-from graph.understanding.refusals import STRONG, out_of_reach, refuse
+from graph.understanding.refusals import LEARNING, STRONG, out_of_reach, refuse
 from graph.understanding.text import MAX_CHARS, Found, Text
 from graph.understanding.vocabulary import TEXT_NOUNS
 
@@ -42,7 +45,7 @@ def understand(request: Request, answers: Mapping[str, str] = NO_ANSWERS) -> Und
     """Read ``request``; ``answers`` maps a question's slug to what the person answered. Never raises."""
     sentence = request.sentence
     if "goal" in answers:
-        sentence = f"{sentence[:MAX_CHARS // 2]}\n{GOALS.get(answers['goal'], answers['goal'])}"
+        sentence = f"{sentence[: MAX_CHARS // 2]}\n{GOALS.get(answers['goal'], answers['goal'])}"
     text = Text(sentence)
     parts = settle(read_parts(text), request, answers)
     sorts = bool(parts.labels.names or parts.family.family)
@@ -65,7 +68,7 @@ def _vague(parts: Parts) -> bool:
     words = text.low.split()
     sorts = text.search(STRONG) is not None
     about_text = any(w.strip(".,;:!?\"'()") in TEXT_NOUNS for w in words)
-    if parts.topics and (sorts or about_text or len(words) <= 4 or "train" in text.low or "model" in text.low):
+    if parts.topics and (sorts or about_text or len(words) <= 6 or text.search(LEARNING)):
         return False
     return not (sorts and content_words(text))
 
@@ -103,7 +106,9 @@ def _task(parts: Parts, length: int) -> TaskSpec:
     _limits(parts, length, notes)
     subject = subject_of(parts.text, parts.topics)
     quoted = [found.quote for found in references.data]
-    words = content_words(parts.text, [*quoted, *(m.quote for m in parts.metrics.named), target or "", base_model or ""])
+    words = content_words(
+        parts.text, [*quoted, *(m.quote for m in parts.metrics.named), target or "", base_model or ""]
+    )
     goal = goal_of(parts.text, family, parts.labels.names, target, subject, parts.topics)
     return TaskSpec(
         goal=goal + ".",
@@ -134,7 +139,9 @@ def _family(parts: Parts, notes: _Notes) -> TaskFamily | None:
         notes.read("number of classes", str(parts.labels.count.value), parts.labels.count.quote)
     found = parts.family.family
     if found is None:
-        notes.assume("kind of answer", "what the data holds", "the request names neither classes nor a number")
+        notes.assume(
+            "kind of answer", "what the data holds", "the request names neither classes nor a number"
+        )
         return None
     notes.read("kind of answer", FAMILY_NAMES[found.value], found.quote, found.why)
     return found.value
@@ -143,7 +150,9 @@ def _family(parts: Parts, notes: _Notes) -> TaskFamily | None:
 def _data(parts: Parts, notes: _Notes) -> str | None:
     found = parts.references.data
     if not found:
-        notes.assume("data", "a public data set", "no file or Hub id is named; you choose among those that I find")
+        notes.assume(
+            "data", "a public data set", "no file or Hub id is named; you choose among those that I find"
+        )
         return None
     used = next((d for d in found if "train" in d.value.casefold()), found[0]) if len(found) > 1 else found[0]
     notes.found("data", used)
@@ -157,23 +166,39 @@ def _metrics(parts: Parts, family: TaskFamily | None, notes: _Notes) -> tuple[st
     usual = "rmse" if family is TaskFamily.REGRESSION else "macro_f1"
     named = [m for m in parts.metrics.named if fits(m.value, family)]
     for metric in parts.metrics.named:
-        notes.read("metric", metric.value, metric.quote, metric.why or ("" if metric in named else "does not fit the task, left out"))
+        notes.read(
+            "metric",
+            metric.value,
+            metric.quote,
+            metric.why or ("" if metric in named else "does not fit the task, left out"),
+        )
     names = list(dict.fromkeys(m.value for m in named))
     if not names:
-        why = "every class counts the same, however rare" if usual == "macro_f1" else "the usual measure of errors in numbers"
+        why = (
+            "every class counts the same, however rare"
+            if usual == "macro_f1"
+            else "the usual measure of errors in numbers"
+        )
         notes.assume("metric", usual, f"none is named; {why}")
         return (usual,)
     if names[:2] in (["precision", "recall"], ["recall", "precision"]):
         notes.assume("deciding metric", usual, "it balances precision and recall")
         return (usual, *names)
     if family is TaskFamily.MULTILABEL and names[0] == "accuracy":
-        notes.assume("deciding metric", "subset_accuracy", "with several labels, right means all of them are right")
+        notes.assume(
+            "deciding metric", "subset_accuracy", "with several labels, right means all of them are right"
+        )
         return ("subset_accuracy", *names[1:])
     if names[0] in ("micro_f1", "subset_accuracy") and family is not TaskFamily.MULTILABEL:
         notes.assume("deciding metric", "accuracy", f"with one class for a text, {names[0]} is accuracy")
         return (names[0], "accuracy", *names[1:])
-    if names[0] not in STEERING or (family is TaskFamily.MULTILABEL and names[0] in ("mcc", "balanced_accuracy", "weighted_f1")):
-        why = f"the best checkpoint is not chosen by {names[0]} today, and {names[0]} alone can be had by a useless model"
+    if names[0] not in STEERING or (
+        family is TaskFamily.MULTILABEL and names[0] in ("mcc", "balanced_accuracy", "weighted_f1")
+    ):
+        why = (
+            f"the best checkpoint is not chosen by {names[0]} today, and {names[0]} alone can be had "
+            f"by a useless model"
+        )
         notes.assume("deciding metric", usual, why)
         return tuple(dict.fromkeys((names[0], usual, *names[1:])))
     return tuple(names)
@@ -192,11 +217,21 @@ def _constraints(parts: Parts, data: str | None, notes: _Notes) -> Constraints:
     if minutes:
         notes.read("minutes", f"{minutes.value:g}", minutes.quote, minutes.why)
     if durations.deadline:
-        notes.read("deadline", durations.deadline, durations.deadline, "training takes minutes, so I set no limit for it")
+        notes.read(
+            "deadline",
+            durations.deadline,
+            durations.deadline,
+            "training takes minutes, so I set no limit for it",
+        )
     if durations.latency_ms:
         notes.read("latency", f"{durations.latency_ms.value:g} ms", durations.latency_ms.quote)
     if around.max_model_mb:
-        notes.read("model size", f"at most {around.max_model_mb.value:g} MB", around.max_model_mb.quote, around.max_model_mb.why)
+        notes.read(
+            "model size",
+            f"at most {around.max_model_mb.value:g} MB",
+            around.max_model_mb.quote,
+            around.max_model_mb.why,
+        )
     if around.hardware:
         notes.found("hardware", around.hardware)
     if around.private_data:
@@ -220,9 +255,19 @@ def _language(parts: Parts, data: str | None, notes: _Notes) -> str | None:
     if len(stated) == 1:
         return notes.found("language", stated[0])
     if stated:
-        notes.read("languages", ", ".join(f.value for f in stated), stated[0].quote, "several, so the base model has to know all")
+        notes.read(
+            "languages",
+            ", ".join(f.value for f in stated),
+            stated[0].quote,
+            "several, so the base model has to know all",
+        )
         return None
-    from_hub = data is not None and "/" in data and not data.startswith((".", "/", "~")) and "." not in data.rsplit("/", 1)[-1]
+    from_hub = (
+        data is not None
+        and "/" in data
+        and not data.startswith((".", "/", "~"))
+        and "." not in data.rsplit("/", 1)[-1]
+    )
     if around.written_in and not from_hub:
         notes.assume("language", around.written_in, "the request is written in it")
         return around.written_in
@@ -249,7 +294,9 @@ def _deliverables(parts: Parts, notes: _Notes) -> tuple[str, ...]:
     if around.deliverables_quote:
         notes.read("files", ", ".join(around.deliverables), around.deliverables_quote)
     for thing in around.not_made[:3]:
-        notes.assume("left out", thing, "I hand over safetensors, a report, a model card and a Gradio demo today")
+        notes.assume(
+            "left out", thing, "I hand over safetensors, a report, a model card and a Gradio demo today"
+        )
     return around.deliverables
 
 
@@ -258,7 +305,16 @@ def _limits(parts: Parts, length: int, notes: _Notes) -> None:
     if length > MAX_CHARS:
         notes.assume("request", f"its first {MAX_CHARS:,} characters", "it is longer than what I read")
     if parts.circumstances.approve_itself:
-        notes.assume("approvals", "asked as usual", "a sentence can't approve; a person's click, or --yes, can")
+        notes.assume(
+            "approvals", "asked as usual", "a sentence can't approve; a person's click, or --yes, can"
+        )
+    settings = named_settings(parts.text)
+    if settings:
+        notes.assume(
+            "hyperparameters",
+            "chosen at the plan",
+            f'answer the plan with "{", ".join(settings[:4])}" to set them',
+        )
     for kind in out_of_reach(parts.text)[:3]:
         if kind.about_text:
             notes.assume("left out", kind.name, f"there is no recipe for it; closest is {kind.nearest}")

@@ -1,11 +1,11 @@
 """A request as text that can be searched and quoted.
 
 :func:`clean` takes off what a chat puts around words (mentions, links, markdown, control characters).
-:class:`Text` then holds the words as they stand (``raw``) beside the form that is searched (``low``: lower case,
-typing errors in key words mended) and finds, for any place in ``low``, the very words in ``raw``.
+:class:`Text` then holds the words as they stand (``raw``) beside the form that is searched (``low``: lower
+case, typing errors in key words mended) and finds, for any place in ``low``, the very words in ``raw``.
 
-All of it is linear in the length: patterns have no nested repetition, repetitions are bounded, and only the first
-:data:`MAX_TYPOS` unknown words are compared with the key words.
+All of it is linear in the length: patterns have no nested repetition, repetitions are bounded, and only the
+first :data:`MAX_TYPOS` unknown words are compared with the key words.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from graph.understanding.vocabulary import COMMON_WORDS, KEY_WORDS
+from graph.understanding.vocabulary import COMMON_WORDS, EMPTY_WORDS, KEY_WORDS, LABEL_WORDS, TEXT_NOUNS
 
 MAX_CHARS = 100_000  # what is read of a request; a longer one says that it was cut
 MAX_TYPOS = 200  # unknown words that are compared with the key words
@@ -30,7 +30,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[T]):
-    """Something read: ``quote`` holds the words it was read from; ``why`` tells an assumption made in reading."""
+    """Something read: ``quote`` holds the words it was read from; ``why`` tells an assumption made in
+    reading."""
 
     value: T
     quote: str = ""
@@ -56,8 +57,12 @@ def plain_line(words: str, limit: int = MAX_QUOTE) -> str:
 
 
 def without_controls(words: str) -> str:
-    """``words`` without control, format, private and surrogate characters; line breaks and tabs stay as space."""
-    kept = (c if c == "\n" or unicodedata.category(c) not in _DROPPED else " " if c in "\t\r\v\f" else "" for c in words)
+    """``words`` without control, format, private and surrogate characters; line breaks and tabs stay as
+    space."""
+    kept = (
+        c if c == "\n" or unicodedata.category(c) not in _DROPPED else " " if c in "\t\r\v\f" else ""
+        for c in words
+    )
     return "".join(kept)
 
 
@@ -135,6 +140,16 @@ class Text:
     def after(self, end: int, chars: int = 32) -> str:
         return re.split(r"[;!?\n]|\.(?=\s)", self.low[end : end + chars])[0]
 
+    def alone(self, match: re.Match[str]) -> bool:
+        """Whether the match is a whole part of the sentence: "…, ten minutes, …"."""
+        before, after = (
+            self.low[max(0, match.start() - 2) : match.start()],
+            self.low[match.end() : match.end() + 2],
+        )
+        return bool(
+            re.fullmatch(r"[,;.\n(] ?|", before.lstrip()) and re.fullmatch(r"[,;.\n)!]\s?|\s?", after)
+        )
+
     def _to_raw(self, place: int, *, end: bool) -> int:
         index = bisect_right(self._low_at, place) - 1
         first, following = self._raw_at[index], self._raw_at[index + 1]
@@ -146,7 +161,9 @@ class Text:
 
 def _could_be_a_typo(word: str, raw: str, piece: re.Match[str]) -> bool:
     """Long enough, plain letters, not a known word, and not a part of a path, an id or a quoted name."""
-    if not (5 <= len(word) <= 20 and word.isalpha()) or word in KEY_WORDS or word in COMMON_WORDS:
+    if not (5 <= len(word) <= 20 and word.isalpha()):
+        return False
+    if any(word in known for known in (KEY_WORDS, COMMON_WORDS, EMPTY_WORDS, LABEL_WORDS, TEXT_NOUNS)):
         return False
     around = raw[piece.start() - 1 : piece.start()] + raw[piece.end() : piece.end() + 1]
     return not any(c in "./\\@_\"'" for c in around.rstrip("."))

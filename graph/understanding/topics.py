@@ -45,7 +45,8 @@ TOPICS = (
     ),
     _topic(
         "toxicity",
-        r"\btoxi\w+|\bhate ?ful\w*|\bhate[- ]speech\b|\bhassrede\w*|\babus(?:e|ive)\b|\boffensive\b|\binsult\w*"
+        r"\btoxi\w+|\bhate ?ful\w*|\bhate[- ]speech\b|\bhassrede\w*|\babus(?:e|ive)\b|\boffensive\b"
+        r"|\binsult\w*"
         r"|\bharass\w*|\bcyberbully\w*|\bcontent moderation\b|\bmoderat(?:e|ion)\b|\bprofan\w+|\bodio\b",
         "toxicity, hate speech, offensive language, abuse, moderation",
         "toxicity",
@@ -54,9 +55,9 @@ TOPICS = (
     ),
     _topic(
         "fake news",
-        r"\bfake news\b|\bmisinformation\b|\bdisinformation\b|\bsatir\w+",
-        "fake news, misinformation, satire",
-        "fake news",
+        r"\bfakes?\b|\bmisinformation\b|\bdisinformation\b|\bsatir\w+",
+        "fake, fake news, misinformation, satire",
+        "fakes",
         "news",
         two_sided=True,
     ),
@@ -71,7 +72,8 @@ TOPICS = (
     _topic(
         "language identification",
         r"\blanguage[- ](?:id|identification|detection|detector|identifier)\b|\b(?:which|what) language\b"
-        r"|\b(?:detect|identify|recogni[sz]e|guess|predict)s? (?:the |its |their )?languages?\b|\bby language\b",
+        r"|\b(?:detect|identify|recogni[sz]e|guess|predict)s? (?:the |its |their )?languages?\b"
+        r"|\bby language\b",
         "language identification, multilingual",
         "language",
     ),
@@ -91,7 +93,8 @@ TOPICS = (
     ),
     _topic(
         "sentiment",
-        r"\bsentim\w+|\bstimmung\w*|\bpolarity\b|\bpositi(?:ve|v|f|fs|ves|vo|vos|vas)\b|\bnegativ(?:e|o|os|as)?\b"
+        r"\bsentim\w+|\bstimmung\w*|\bpolarity\b|\bpositi(?:ve|v|f|fs|ves|vo|vos|vas)\b|\bnegativ(?:e"
+        r"|o|os|as)?\b"
         r"|\bnégati(?:f|fs|ve|ves)\b|\bopinion mining\b|\b(?:un)?happy\b",
         "sentiment, polarity, opinion, reviews",
         "sentiment",
@@ -114,7 +117,8 @@ TOPICS = (
     ),
     _topic(
         "support",
-        r"\b(?:customer )?support (?:tickets?|requests?|emails?|messages?)\b|\bhelp ?desk\b|\bsupport-?tickets?\b"
+        r"\b(?:customer )?support (?:tickets?|requests?|emails?|messages?)\b|\bhelp ?desk\b"
+        r"|\bsupport-?tickets?\b"
         r"|\bkundenanfragen\b|\btickets?\b",
         "support tickets, customer support, helpdesk",
         "",
@@ -137,6 +141,21 @@ TOPICS = (
 
 
 def topics_of(text: Text) -> list[tuple[Topic, str]]:
-    """The usual tasks that the request speaks of, each with the words it was known by."""
-    found = ((topic, text.search(topic.pattern)) for topic in TOPICS)
-    return [(topic, text.quote(match)) for topic, match in found if match]
+    """The usual tasks that the request speaks of, each with the words it was known by.
+
+    Words within a path or an id do not count: "publish to acme/support-intents" says nothing about intents.
+    """
+    found: list[tuple[Topic, str]] = []
+    for topic in TOPICS:
+        match = next((m for m in text.all(topic.pattern) if not _in_path(text.low, m)), None)
+        if match:
+            found.append((topic, text.quote(match)))
+    return found
+
+
+def _in_path(low: str, match: re.Match[str]) -> bool:
+    before = low[max(0, match.start() - 60) : match.start()].rsplit(None, 1)
+    head = before[-1] if before and not low[match.start() - 1 : match.start()].isspace() else ""
+    return bool(re.search(r"\w/[\w.-]*\Z", head)) or bool(
+        re.match(r"[\w.-]{0,60}/\w", low[match.end() : match.end() + 62])
+    )

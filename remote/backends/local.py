@@ -13,6 +13,7 @@ its events end in ``failed`` (``preempted``), and whoever asked decides whether 
 from __future__ import annotations
 
 import asyncio
+import errno
 import importlib.util
 import os
 import shutil
@@ -91,8 +92,10 @@ class LocalBackend:
         Memory, disk and processes of ``need`` are upper bounds that the sandbox enforces, so they exclude
         nothing.
         """
-        if need.gpu is not None and not await asyncio.to_thread(machine.gpus):
-            return []
+        if need.gpu is not None:
+            names = await asyncio.to_thread(machine.gpus)
+            if not any(need.gpu.lower() in name.lower() for name in names):
+                return []
         hardware = await asyncio.to_thread(machine.describe)
         as_of = self._clock().date().isoformat()
         isolation = "bubblewrap" if await asyncio.to_thread(self._bubblewrap) else "none"
@@ -192,8 +195,12 @@ class LocalBackend:
                     self._prepare(job, folder, bwrap)
         except OSError as error:
             detail = f"The job's folder {str(folder.root)!r} could not be written: {error.strerror}."
+            hint = "Free some disk space, or set INTERN_HOME to a folder that you may write."
+            raise BackendError(_kind(error), detail, hint) from error
+        except subprocess.TimeoutExpired as error:
+            detail = f"The job's supervisor did not start within {_START_WAIT_S:g} s."
             raise BackendError(
-                FailureKind.NO_DISK, detail, "Free some disk space or set INTERN_HOME."
+                FailureKind.UNKNOWN, detail, "This machine is overloaded: try again."
             ) from error
 
     def _prepare(self, job: JobSpec, folder: JobFolder, bwrap: str | None) -> None:
@@ -204,7 +211,7 @@ class LocalBackend:
         isolated = bwrap is not None
         other_uid = isolated and userns.needed()
         binds = inputs.place(job.inputs, folder.inputs, isolated=isolated, other_uid=other_uid)
-        write_atomic(folder.job, job_json(job.programs))
+        write_atomic(folder.job, _chain(job))
         folder.job.chmod(0o644)
         spec = SandboxSpec(
             key=job.key,
@@ -276,7 +283,23 @@ class LocalBackend:
             artifacts.fetch(folder.out, into, shas if ended_well else {})
         except OSError as error:
             detail = f"The job's files could not be copied to {str(into)!r}: {error.strerror}."
-            raise BackendError(FailureKind.NO_DISK, detail, "Free some disk space and try again.") from error
+            hint = "Free some disk space, or choose a folder that you may write."
+            raise BackendError(_kind(error), detail, hint) from error
+
+
+def _kind(error: OSError) -> FailureKind:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return FailureKind.NO_DISK if full else FailureKind.DENIED
+
+
+def _chain(job: JobSpec) -> str:
+    try:
+        return job_json(job.programs)
+    except (TypeError, ValueError) as error:
+        detail = f"The settings of the job {job.key!r} are not plain JSON: {error}."
+        raise BackendError(
+            FailureKind.DATA_ERROR, detail, "Use numbers, texts, lists and tables only."
+        ) from error
 
 
 def _remove(folder: JobFolder) -> None:

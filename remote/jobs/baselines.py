@@ -1,14 +1,14 @@
 """Cheap baselines, measured before anyone pays for training: do they already do the job?
 
-Majority class (or mean), TF-IDF of words and characters with logistic regression, frozen embedding with logistic
-regression; ridge instead of logistic regression for numbers, one classifier a class for multi-label. Scored on
-the validation split, never on the test rows, which are not an input of this job.
+Majority class (or mean), TF-IDF of words and characters with logistic regression, frozen embedding with
+logistic regression; ridge instead of logistic regression for numbers, one classifier a class for
+multi-label. Scored on the validation split, never on the test rows, which are not an input of this job.
 
 Decisions, each measured on BANKING77 (5,000 rows, 77 classes, 2 cores):
-- TF-IDF: lbfgs with C = 10 gives .889 accuracy in 5.4 s, liblinear .886 in 3.8 s, SGD .885 in 1.8 s. lbfgs keeps
-  some ten copies of the weights, so above ``MANY_CLASSES`` SGD (one against the rest) takes over.
-- Embeddings: standardised; C is chosen on a seeded tenth of the training rows, then all rows are fitted again.
-  The choice never looks at the validation split, whose score would then flatter.
+- TF-IDF: lbfgs with C = 10 gives .889 accuracy in 5.4 s, liblinear .886 in 3.8 s, SGD .885 in 1.8 s. lbfgs
+  keeps some ten copies of the weights, so above ``MANY_CLASSES`` SGD (one against the rest) takes over.
+- Embeddings: standardised; C is chosen on a seeded tenth of the training rows, then all rows are fitted
+  again. The choice never looks at the validation split, whose score would then flatter.
 - At most ``MAX_FIT_ROWS`` training rows, drawn by class: a baseline has to be cheap. Its note says so.
 - Weights are bounded at ``MAX_WEIGHTS`` numbers: 1,000 classes get fewer TF-IDF terms than two.
 """
@@ -129,7 +129,7 @@ def read_job(config: Mapping[str, Any]) -> tuple[Job, str]:
 
 
 def ceiling_reached(rows: Sequence[Mapping[str, Any]], metric: str) -> bool:
-    """Whether the best baseline may be perfect: its interval reaches ``CEILING``. Never for an error's size."""
+    """Whether the best baseline may be near perfect: its interval reaches ``CEILING``. Never for errors."""
     if metric in LOWER_IS_BETTER:
         return False
     best = rows[0]

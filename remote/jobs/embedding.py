@@ -1,7 +1,7 @@
 """Mean-pooled embeddings of the frozen base model, with the packaged model's own encoder and batching.
 
-Batches hold texts of like length, as padding is most of the work on mixed lengths. bfloat16 is used only where
-the hardware has it: emulated, it is 80 times slower than float32.
+Batches hold texts of like length, as padding is most of the work on mixed lengths. bfloat16 is used only
+where the hardware has it: emulated, it is 80 times slower than float32.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The baselines as data: a linear model over majority, TF-IDF or embedding features, kept without pickle.
 
 A folder holds ``baseline.json`` (family, labels, features, vocabulary in the order of the columns) and
-``weights.npz`` (float32 arrays, read with ``allow_pickle=False``). Every baseline is the same thing, features
-times a matrix plus an intercept, then a link: the majority class has no features, and the standardisation of
-embeddings is folded into the matrix. What is loaded is what was measured; nothing in the folder is executed.
+``weights.npz`` (float32 arrays, read with ``allow_pickle=False``). Every baseline is the same thing,
+features times a matrix plus an intercept, then a link: the majority class has no features, and the
+standardisation of embeddings is folded into the matrix. What is loaded is what was measured; nothing in
+the folder is executed.
 """
 
 from __future__ import annotations

@@ -6,15 +6,15 @@ Design
   ours.
 * Every classification score is a function of the confusion counts. Drawing n rows with replacement and
   counting them gives counts that are multinomial, so 1,000 resamples are one draw of counts over the cells
-  that occur: 77 classes take some 60 ms. Scores that are no function of counts (ECE, multi-label, regression)
-  weight rows with multinomial counts, in blocks of bounded memory.
+  that occur: 77 classes take some 60 ms. Scores that are no function of counts (ECE, multi-label,
+  regression) weight rows with multinomial counts, in blocks of bounded memory.
 * Convention, also written into ``metrics.json``: the mean over classes is over *all known classes*, and a
   class that occurs neither as truth nor as prediction scores 0 (``zero_division=0``). Within a resample, a
   class that only the resample lost is left out of its mean instead of counting as 0.
 * With few rows a class the resamples' macro-F1 is biased (1,000 classes of 5 rows: by 0.015), so the
   percentiles are shifted by the bootstrap's own estimate of its bias, the resamples' mean minus the value.
-* A test without a single mistake has a degenerate bootstrap. Its lower bound is the exact (Clopper-Pearson)
-  one, ``0.025 ** (1 / n)``.
+* A test without a single mistake has a degenerate bootstrap. Its lower bound is the exact
+  (Clopper-Pearson) one, ``0.025 ** (1 / n)``.
 * The interval is widened to hold the value itself.
 
 Sources: B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993. C. Guo et al., On Calibration of
@@ -139,8 +139,13 @@ def values(truth: NDArray[Any], said: NDArray[Any], family: str, classes: int) -
         "macro_f1": float(sk.f1_score(truth, said, labels=labels, average="macro", zero_division=0)),
         "weighted_f1": float(sk.f1_score(truth, said, labels=labels, average="weighted", zero_division=0)),
         "balanced_accuracy": _balanced(np.bincount(truth * classes + said, minlength=classes**2), classes),
-        "mcc": float(sk.matthews_corrcoef(truth, said)),
+        "mcc": _mcc(truth, said),
     }
+
+
+def _mcc(truth: Ints, said: Ints) -> float:
+    """Matthews correlation; 0 where only one class occurs, as scikit-learn's, without its warning."""
+    return float(sk.matthews_corrcoef(truth, said)) if np.union1d(truth, said).size > 1 else 0.0
 
 
 def _balanced(counts: NDArray[Any], classes: int) -> float:

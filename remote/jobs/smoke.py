@@ -1,8 +1,8 @@
-"""The smoke test: the real script on a few rows before anything is paid for, and how fast this machine trains.
+"""The smoke test: the real script on a few rows before anything is paid for, and this machine's speeds.
 
 ``run`` follows ``docs/jobs.md``. In order: static checks; columns and labels; a run of two steps on some 32
-rows, of which events and files are judged; a run that over-fits one batch of eight; the speeds. The first check
-that fails ends the job with a kind of the taxonomy and the check's name at the start of the detail.
+rows, of which events and files are judged; a run that over-fits one batch of eight; the speeds. The first
+check that fails ends the job with a kind of the taxonomy and the check's name at the start of the detail.
 
 Decisions:
 
@@ -12,7 +12,7 @@ Decisions:
   tested like the recipe. Settings are only changed where the script's config has them.
 - The recipe's speeds are measured on its own encoder (``calibration.py``); another script's are what its own
   progress events say.
-- ``startup_s`` is the whole first run with its imports: what a training costs before it sees its data.
+- ``startup_s`` runs until the script's first word: interpreter and imports, which every training pays.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ class Run:
     events: list[JobEvent]
     out: Path
     seconds: float
+    first_word: float  # when it first spoke, by ``time.perf_counter``
 
     def numbers(self, word: str) -> list[float | None]:
         """Values of the metrics whose name ends in ``word``, in order; ``None`` for what was not a number."""
@@ -100,14 +101,14 @@ def run(config: Mapping[str, Any], emit: Emitter) -> Mapping[str, Any]:
     """See the module. Raises JobError: the first failed check."""
     settings, script = dict(config["config"]), Path(config["script"])
     classes = [] if config["family"] == "regression" else [str(label) for label in config["labels"]]
-    report, start = Report(emit, total=13), time.perf_counter()
+    report, start = Report(emit, total=14), time.perf_counter()
     try:
         _static(script, report)
         train, validation = _rows(settings, classes, config["family"], report)
         few = sample(train, int(config.get("rows", 32)), int(settings.get("seed", 0)))
         held_out = sample(validation, len(few), int(settings.get("seed", 0)))
         short = _short_run(script, settings, few, held_out, report)
-        startup_s = time.perf_counter() - start
+        startup_s = short.first_word - start
         inference = _inference(script.parent)
         _judge_files(short, inference, classes, held_out, report)
         overfit = _overfit_run(script, settings, few, report)
@@ -190,7 +191,8 @@ def sample(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
 def _short_run(
     script: Path, settings: Mapping[str, Any], few: list[Row], held_out: list[Row], report: Report
 ) -> Run:
-    short = _run("run", script, {**settings, "epochs": STEPS, "max_steps": STEPS}, few, held_out)
+    wanted = {"epochs": STEPS, "max_steps": STEPS, "refit": False}
+    short = _run("run", script, settings, wanted, few, held_out)
     report.expect("run", None)
     losses = short.numbers("loss")
     if not losses:
@@ -206,7 +208,6 @@ def _overfit_run(script: Path, settings: Mapping[str, Any], few: list[Row], repo
     """A batch that is seen again and again must be learnt, or loss and labels do not fit together."""
     batch = few[:OVERFIT_ROWS]
     wanted = {
-        **settings,
         "epochs": OVERFIT_STEPS,
         "max_steps": OVERFIT_STEPS,
         "batch_size": len(batch),
@@ -215,8 +216,9 @@ def _overfit_run(script: Path, settings: Mapping[str, Any], few: list[Row], repo
         "label_smoothing": 0.0,
         "class_weights": "off",
         "ensemble": "off",
+        "refit": False,
     }
-    overfit = _run("overfits_batch", script, wanted, batch, batch)
+    overfit = _run("overfits_batch", script, settings, wanted, batch, batch)
     losses = [loss for loss in overfit.numbers("train_loss") or overfit.numbers("loss") if loss is not None]
     problem = None
     if len(losses) > 1 and losses[-1] > max(losses[0] * LOSS_FALLS_BELOW, 0.01):
@@ -228,23 +230,30 @@ def _overfit_run(script: Path, settings: Mapping[str, Any], few: list[Row], repo
     return overfit
 
 
-def _run(name: str, script: Path, wanted: Mapping[str, Any], train: list[Row], validation: list[Row]) -> Run:
+def _run(
+    name: str,
+    script: Path,
+    settings: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    train: list[Row],
+    validation: list[Row],
+) -> Run:
     """The script on these rows, with a folder of its own. Raises JobError with ``name`` in front."""
     folder = WORK / name
     out = folder / "out"
     out.mkdir(parents=True, exist_ok=True)
-    files = {
+    changes = {
+        **wanted,
         "train_file": write_rows(folder / "train.jsonl", train).as_posix(),
         "validation_file": write_rows(folder / "validation.jsonl", validation).as_posix(),
-        "out": out.as_posix(),
         "output_dir": out.as_posix(),
         "resume_from": None,
         "schedule": None,
         "time_budget_s": None,
         "max_train_rows": None,
     }
-    settings = dict(wanted) | {key: value for key, value in files.items() if key in wanted}
-    path = write_text(folder / "config.json", json.dumps(settings, ensure_ascii=False))
+    known = {key: value for key, value in changes.items() if key in settings}
+    path = write_text(folder / "config.json", json.dumps({**settings, **known}, ensure_ascii=False))
     ear = _Ear()
     start = time.perf_counter()
     problem = _execute(script, path, ear)
@@ -257,17 +266,23 @@ def _run(name: str, script: Path, wanted: Mapping[str, Any], train: list[Row], v
             raise JobError(kind, f"{name}: {event.fields.get('detail', '')}")
     if problem:
         raise JobError(problem[0], f"{name}: {problem[1]}")
-    done = Run(events, out, seconds)
+    done = Run(events, out, seconds, ear.first_word or start)
     if done.result is None:
         raise JobError(FailureKind.SCRIPT_ERROR, f"{name}: {script.name} ended without a result event.")
     return done
 
 
 class _Ear(io.StringIO):
-    """A stdout that keeps what is said. Scripts may ask for line buffering, which means nothing here."""
+    """A stdout that keeps what is said, and when its first word came."""
+
+    first_word: float | None = None
+
+    def write(self, text: str) -> int:
+        self.first_word = self.first_word or time.perf_counter()
+        return super().write(text)
 
     def reconfigure(self, **_: Any) -> None:
-        return
+        """Scripts may ask for line buffering, which means nothing here."""
 
 
 def _execute(script: Path, config: Path, ear: _Ear) -> tuple[FailureKind, str] | None:

@@ -1,16 +1,16 @@
-"""Ask a packaged text model: ``python inference.py "some text"``, or ``Model.from_folder(".").predict([...])``.
+"""Ask a packaged text model: ``python inference.py "a text"``, or ``Model.from_folder(".").predict([...])``.
 
-This file is copied into the packaged model and runs alone: it needs torch, transformers, numpy and safetensors.
+This file is copied into the packaged model and runs alone; it needs torch, transformers, numpy, safetensors.
 
 Design
-- The encoder (``config.json``, ``model.safetensors``) loads with ``AutoModel`` as it is. A text's vector is the
-  mean of its token vectors, and the answer comes from a linear head on it (``head.safetensors``).
-- If ``linear.safetensors`` is there, the answer is the weighted mean of two opinions: the fine-tuned encoder's
-  and a linear model's on the encoder as it was *before* fine-tuning. That file holds the linear model and the
-  parameters (``base.*``) that fine-tuning changed. Layers that both share are computed once.
-- Texts are sorted by length and padded only within their batch, which saves most of the work on short texts.
-- No layer is named for one architecture: :class:`Encoder` finds the stack of layers, and *checks on a dummy text*
-  that running it layer by layer gives what the whole model gives; if not, the whole model is used.
+- The encoder (``config.json``, ``model.safetensors``) loads with ``AutoModel`` as it is. A text's vector is
+  the mean of its token vectors, and the answer comes from a linear head on it (``head.safetensors``).
+- If ``linear.safetensors`` is there, the answer is the weighted mean of two opinions: the fine-tuned
+  encoder's, and a linear model's on the encoder as it was *before* fine-tuning. That file holds the linear
+  model and the parameters (``base.*``) that fine-tuning changed. Layers that both share are computed once.
+- Texts are sorted by length and padded only within their batch: most of the work on short texts is saved.
+- :class:`Encoder` finds the stack of layers and *checks on a dummy text* that running it layer by layer gives
+  what the whole model gives; if not (another architecture), the whole model is used.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from transformers.utils import logging as transformers_logging
 
 Floats = NDArray[np.floating[Any]]
 
-# One character of scripts written without spaces counts as a word; elsewhere a run of letters and digits does.
+# In scripts written without spaces one character counts as a word; elsewhere a run of letters and digits.
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\u0e00-\u0e7f"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
 
@@ -79,6 +79,17 @@ class Encoder(nn.Module):
     @property
     def width(self) -> int:
         return int(self.model.config.hidden_size)  # type: ignore[union-attr, arg-type]
+
+    @property
+    def longest(self) -> int:
+        """Tokens that the encoder has positions for; RoBERTa counts from after the padding token."""
+        config: Any = self.model.config
+        offset = (
+            int(config.pad_token_id) + 1
+            if config.model_type in ("roberta", "xlm-roberta", "camembert")
+            else 0
+        )
+        return int(getattr(config, "max_position_embeddings", 0) or 512) - offset
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -162,7 +173,7 @@ def pad(
 
 
 def length_batches(lengths: Sequence[int], batch_size: int, max_tokens: int = 16_384) -> list[list[int]]:
-    """Row numbers in batches of like length, longest first; a batch holds at most ``max_tokens`` padded ones."""
+    """Row numbers in batches of like length, longest first, of at most ``max_tokens`` tokens with padding."""
     batches: list[list[int]] = []
     for row in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         last = batches[-1] if batches else None
@@ -174,7 +185,7 @@ def length_batches(lengths: Sequence[int], batch_size: int, max_tokens: int = 16
 
 
 def vocabulary(texts: Iterable[str]) -> NDArray[np.int64]:
-    """A sketch of the words in ``texts``: their sorted 48-bit hashes (about one collision in a billion words)."""
+    """A sketch of the words in ``texts``: their sorted 48-bit hashes."""
     return np.array(sorted({_hash(word) for text in texts for word in _words(text)}), dtype=np.int64)
 
 
@@ -239,10 +250,10 @@ class Model:
         self.settings = settings
         self.labels: list[str] = list(settings["labels"])
         self.head = head
-        self._linear = linear
+        self.linear = linear
         self.known_words = known_words
         self._shared = int(settings["frozen_layers"]) if encoder.splits else 0
-        self._base = _before_tuning(encoder, linear, self._shared) if linear is not None else None
+        self.base = _before_tuning(encoder, linear, self._shared) if linear is not None else None
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> Model:
@@ -262,11 +273,11 @@ class Model:
 
     @torch.inference_mode()
     def logits(self, texts: Sequence[str], batch_size: int = 64) -> tuple[Floats, Floats | None]:
-        """Raw outputs of the encoder's head and of the linear model: [texts, classes] (regression: 1) each."""
+        """Raw outputs of the head and of the linear model, [texts, classes] each (regression: 1)."""
         rows = token_ids(self.tokenizer, texts, int(self.settings["max_length"]))
         width = self.head["bias"].shape[0]
         tuned = np.zeros((len(rows), width), dtype=np.float32)
-        plain = np.zeros_like(tuned) if self._linear is not None else None
+        plain = np.zeros_like(tuned) if self.linear is not None else None
         for batch in length_batches([len(row) for row in rows], batch_size):
             ids, mask = pad([rows[i] for i in batch], self.tokenizer.pad_token_id or 0)
             a, b = self._both(ids, mask)
@@ -278,30 +289,28 @@ class Model:
     def _both(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:
         if not self.encoder.splits:
             tuned = pool(self.encoder(ids, mask), mask)
-            base = pool(self._base(ids, mask), mask) if self._base is not None else None
+            base = pool(self.base(ids, mask), mask) if self.base is not None else None
         else:
             hidden = self.encoder.lower(ids, mask, self._shared)
             tuned = pool(self.encoder.upper(hidden, mask, self._shared), mask)
-            base = (
-                pool(self._base.upper(hidden, mask, self._shared), mask) if self._base is not None else None
-            )
+            base = pool(self.base.upper(hidden, mask, self._shared), mask) if self.base is not None else None
         answer = nn.functional.linear(tuned, self.head["weight"], self.head["bias"])
-        if base is None or self._linear is None:
+        if base is None or self.linear is None:
             return answer, None
-        return answer, nn.functional.linear(base, self._linear["weight"], self._linear["bias"])
+        return answer, nn.functional.linear(base, self.linear["weight"], self.linear["bias"])
 
     def probabilities(self, texts: Sequence[str], batch_size: int = 64) -> Floats:
         """[texts, classes] calibrated probabilities; regression: [texts] numbers in the target's own unit."""
         return self.in_units(combine(*self.logits(texts, batch_size), self.settings))
 
     def in_units(self, answers: Floats) -> Floats:
-        """Probabilities as they are; standardised numbers [texts, 1] as numbers of the target's unit [texts]."""
+        """Probabilities as they are; standardised numbers [texts, 1] in the target's own unit [texts]."""
         if self.settings["family"] != "regression":
             return answers
         return answers[:, 0] * float(self.settings["target_std"]) + float(self.settings["target_mean"])
 
     def predict(self, texts: Sequence[str], batch_size: int = 64) -> list[Prediction]:
-        """An answer for each text, in order; empty and very long texts (cut to ``max_length``) are answered too."""
+        """An answer for each text, in order; empty texts too, and long ones, cut to ``max_length``."""
         answers = self.probabilities(texts, batch_size)
         return [self.interpret(text, answer) for text, answer in zip(texts, answers, strict=True)]
 

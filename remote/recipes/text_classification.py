@@ -1,27 +1,29 @@
 """Fine-tune a pre-trained encoder on labelled texts: ``python train.py --config config.json``.
 
-Runs alone, on a CPU or a GPU, with ``inference.py`` beside it. Binary, multi-class, multi-label and regression.
-Every setting stands in :class:`Config`; what it says on stdout are JSON lines (``started``, ``progress``, ``epoch``,
-``warning``, ``artifact``, ``result``, ``failed``).
+Runs alone, on a CPU or a GPU, with ``inference.py`` beside it. Binary, multi-class, multi-label, regression.
+Every setting stands in :class:`Config`; what it says on stdout are JSON lines (``started``, ``progress``,
+``epoch``, ``warning``, ``artifact``, ``result``, ``failed``).
 
-Design, in the order of the work (measured on BANKING77 with a 22.7 M parameter encoder and 2 CPU cores)
-1. Embed all rows once with the frozen encoder, in batches of like length, and keep the hidden states below the
-   trained layers. They never change, so no epoch computes them again. Word embeddings stay frozen always: they
-   are half of the parameters, and a few epochs hardly move them.
-2. Two linear models on these embeddings. The one on *plain* embeddings gives the head its first weights, so that
-   fine-tuning starts from the baseline instead of from chance. The one on *standardised* embeddings is the better
-   baseline, but a poor start (fine-tuning stands still from there): it is kept as a second opinion. ``epochs: 0``
-   ends here, with that baseline as the model.
-3. Fine-tune with AdamW, a learning rate of its own for the head, no dropout, label smoothing, clipped gradients.
-   Progress p = max(step / steps, elapsed / time left) drives the rate: warm-up, then linearly down to zero. While
-   the machine keeps pace the schedule is a function of the step alone; when it does not, the run still ends in
-   time and with a decayed rate. Every p is written to ``schedule.json``; the setting ``schedule`` replays it
-   without looking at the clock, which makes a run reproducible bit by bit on the same machine.
-4. Take the best epoch by the metric on validation (the frozen encoder with its linear head is epoch 0), fit
-   temperatures, and mix in the linear model where validation says that it helps.
+Design, in the order of the work
+1. Embed all rows once with the frozen encoder, in batches of like length, and keep the hidden states below
+   the trained layers. They never change, so no epoch computes them again. Word embeddings always stay frozen:
+   they are half of a small encoder's parameters, and a few epochs hardly move them.
+2. Two linear models on these embeddings. The one on *plain* embeddings gives the head its first weights, so
+   that fine-tuning starts from the baseline instead of from chance. The one on *standardised* embeddings is
+   the better baseline, but a poor start (fine-tuning stands still from there): it is kept as a second
+   opinion. ``epochs: 0`` ends here, with that baseline as the model.
+3. Fine-tune with AdamW, a learning rate of its own for the head, no dropout, label smoothing and clipped
+   gradients. Progress p = max(step / steps, elapsed / time left) drives the rate: it rises, then falls to
+   zero. While the machine keeps pace, p is a function of the step alone; when it does not, the run still ends
+   in time and with a decayed rate. Every p is written to ``schedule.json``; the setting ``schedule`` replays
+   it without looking at the clock, so that a run can be repeated bit by bit on the same machine.
+4. Take the best epoch by the metric on validation (epoch 0: the frozen encoder with its linear head), fit
+   temperatures, and mix in the linear model where validation says that it helps. With everything chosen, the
+   linear model is fitted once more on training and validation rows: a tenth more data for a second of work.
+   ``validation_predictions.csv`` holds the answers from before that, so that its scores stay honest.
 
-Randomness is a function of (seed, epoch, step), so a checkpoint needs no random state. A checkpoint is made of
-safetensors and JSON only. Resuming gives the predictions that an uninterrupted run would have given.
+Randomness is a function of (seed, epoch, step), so a checkpoint needs no random state. A checkpoint is made
+of safetensors and JSON only. Resuming gives the predictions that an uninterrupted run would have given.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -64,14 +66,16 @@ if __package__:  # imported from the package, by its tests
         Encoder,
         Floats,
         Model,
+        combine,
         coverage,
         length_batches,
         pad,
         pool,
         temper,
         to_probabilities,
+        token_ids,
+        vocabulary,
     )
-    from .inference import combine, token_ids, vocabulary
 else:
     from inference import (  # type: ignore[import-not-found, no-redef, unused-ignore]
         Encoder,
@@ -93,6 +97,13 @@ Say = Callable[..., None]  # say(type, **fields) writes one event
 Params = dict[str, Tensor]
 
 CHECKPOINT = "checkpoint"
+NOTHING_FITTED = {
+    "temperature": 1.0,
+    "encoder_temperature": 1.0,
+    "linear_temperature": 1.0,
+    "ensemble_weight": 1.0,
+    "thresholds": [],
+}
 STANDARDISED_C = (0.03, 0.1, 0.3)  # inverse regularisation strengths tried on validation
 RIDGE_ALPHA = (1.0, 10.0, 100.0, 1000.0)
 LOWER_IS_BETTER = ("rmse", "mae")
@@ -116,7 +127,7 @@ class Config:
     base_model: str = setting(
         "in/base_model", "path", "folder of the encoder: safetensors, config, tokenizer"
     )
-    out: str = setting("out", "path", "where everything that comes back is written")
+    output_dir: str = setting("out", "path", "where everything that comes back is written")
     stage: str = setting("train", "", "name under which events are said")
     metric: str = setting("auto", "", "macro_f1, accuracy, rmse or mae; auto: macro_f1, for regression rmse")
     seed: int = setting(0, "", "fixes the order of rows, typos and dropout")
@@ -127,9 +138,9 @@ class Config:
     learning_rate: float = setting(2e-4, "", "peak rate of the encoder's top layer")
     head_learning_rate: float = setting(2e-3, "", "peak rate of the head")
     layer_lr_decay: float = setting(1.0, "", "factor on the rate for each layer further down")
-    warmup: float = setting(0.05, "share", "part of the training over which the rate rises")
+    warmup_fraction: float = setting(0.05, "share", "part of the training over which the rate rises")
     weight_decay: float = setting(0.01, "", "AdamW's decay of weight matrices")
-    clip_norm: float = setting(1.0, "", "gradients are scaled down to this norm")
+    max_grad_norm: float = setting(1.0, "", "gradients are scaled down to this norm")
     dropout: float = setting(0.0, "share", "in all of the encoder's dropout layers")
     label_smoothing: float = setting(0.1, "share", "probability spread over all classes; not for regression")
     class_weights: str = setting(
@@ -140,8 +151,11 @@ class Config:
     )
     max_length: int = setting(128, "tokens", "longer texts are cut")
     max_train_rows: int | None = setting(None, "rows", "train on a seeded sample of so many rows")
-    typo_share: float = setting(0.0, "share", "rows repeated with typing errors, against losses under typos")
-    ensemble: str = setting("auto", "", "off, auto: mix in the linear model if validation says that it helps")
+    typo_augmentation: float = setting(0.0, "share", "rows repeated with typing errors, against losses under typos")
+    ensemble: str = setting("auto", "", "on, off, auto: mix in the linear model if validation says it helps")
+    refit: bool = setting(
+        True, "", "fit the linear model once more, on the validation rows too, before packing"
+    )
     patience: int = setting(2, "epochs", "stop after so many without a better metric")
     time_budget_s: float | None = setting(None, "s", "all of the work after imports ends in this time")
     max_steps: int | None = setting(None, "steps", "stop after so many, for smoke tests")
@@ -159,10 +173,10 @@ class Config:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Config:
-        """Raises Failure (script_error) for unknown keys and values that mean nothing."""
+        """Raises TrainingError (script_error) for unknown keys and values that mean nothing."""
         unknown = sorted(set(values) - {f.name for f in fields(cls)})
         if unknown:
-            raise Failure("script_error", f"config.json has unknown keys: {', '.join(unknown)}.")
+            raise TrainingError("script_error", f"config.json has unknown keys: {', '.join(unknown)}.")
         config = cls(**{**values, "labels": tuple(values.get("labels", ()))})
         problems = {
             "family": config.family in ("binary", "multiclass", "multilabel", "regression"),
@@ -171,12 +185,13 @@ class Config:
             "batch_size": config.batch_size > 0 and config.gradient_accumulation > 0,
             "max_length": config.max_length >= 3,
             "metric": config.metric in ("auto", *(LOWER_IS_BETTER if config.family == "regression" else _F1)),
+            "ensemble": config.ensemble in ("on", "off", "auto"),
             "class_weights": config.class_weights in ("on", "off", "auto"),
             "frozen_layers": config.frozen_layers == "auto" or type(config.frozen_layers) is int,
         }
         wrong = [key for key, fine in problems.items() if not fine]
         if wrong:
-            raise Failure("script_error", f"config.json has no usable value for: {', '.join(wrong)}.")
+            raise TrainingError("script_error", f"config.json has no usable value for: {', '.join(wrong)}.")
         return config
 
     @property
@@ -193,7 +208,7 @@ class Config:
 _F1 = ("macro_f1", "accuracy")
 
 
-class Failure(Exception):
+class TrainingError(Exception):
     """A failure with a kind of the jobs' taxonomy and one sentence for a person."""
 
     def __init__(self, kind: str, detail: str) -> None:
@@ -226,7 +241,9 @@ class Job:
 
     def check(self) -> None:
         if self.preempted:
-            raise Failure("preempted", "The machine asked the training to stop; resume from its checkpoint.")
+            raise TrainingError(
+                "preempted", "The machine asked the training to stop; resume from its checkpoint."
+            )
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -250,7 +267,7 @@ def _native_bf16(device: torch.device) -> bool:
 
 @dataclass(slots=True)
 class Rows:
-    """Texts with targets: class numbers [n], 0/1 [n, classes] (multi-label) or standardised numbers [n, 1]."""
+    """Texts with targets: class numbers [n], 0/1 [n, classes] (multi-label), standardised numbers [n, 1]."""
 
     row_ids: list[int]
     texts: list[str]
@@ -263,22 +280,22 @@ class Rows:
 
 
 def read_rows(path: Path, config: Config) -> Rows:
-    """Raises Failure (data_error) for a file without usable rows or with labels that the config lacks."""
+    """Raises TrainingError (data_error) for a file without usable rows or with unknown labels."""
     try:
         with path.open(encoding="utf-8") as file:
             lines = [json.loads(line) for line in file if line.strip()]
         row_ids, texts = [int(r["row_id"]) for r in lines], [str(r["text"]) for r in lines]
         raw = [r["label"] for r in lines]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Failure(
+        raise TrainingError(
             "data_error", f"{path.name} cannot be read as rows ({type(error).__name__}: {error})."
         ) from error
     if not lines:
-        raise Failure("data_error", f"{path.name} has no rows.")
+        raise TrainingError("data_error", f"{path.name} has no rows.")
     try:
         return Rows(row_ids, texts, raw, _targets(raw, config))
     except (KeyError, ValueError, TypeError) as error:
-        raise Failure(
+        raise TrainingError(
             "data_error", f"{path.name} has a label that the config does not know: {error}."
         ) from error
 
@@ -305,7 +322,7 @@ def sampled(rows: Rows, config: Config) -> Rows:
     chosen = list(range(len(rows)))
     if config.max_train_rows and config.max_train_rows < len(rows):
         chosen = sorted(rng.sample(chosen, config.max_train_rows))
-    again = rng.sample(chosen, round(config.typo_share * len(chosen))) if config.typo_share else []
+    again = rng.sample(chosen, round(config.typo_augmentation * len(chosen))) if config.typo_augmentation else []
     texts = [rows.texts[i] for i in chosen] + [_with_typos(rows.texts[i], rng) for i in again]
     both = chosen + again
     return Rows([rows.row_ids[i] for i in both], texts, [rows.raw[i] for i in both], rows.targets[both])
@@ -353,7 +370,7 @@ class Hidden:
         self._filled = int(ends[-1])
 
     def get(self, batch: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """[rows, tokens, width] and mask. Beyond a row's end stand other rows' states, which the mask hides."""
+        """[rows, tokens, width] and mask. Beyond a row's end stands another's state, which the mask hides."""
         rows = list(batch)
         column = np.arange(self.length[rows].max())
         inside = column < self.length[rows][:, None]
@@ -415,7 +432,7 @@ class Embedder:
 
 
 def choose_frozen(job: Job, encoder: Encoder, rows: Rows, rows_per_s: float) -> int:
-    """The fewest frozen layers with which all epochs fit into the time budget; a third of them without one."""
+    """The fewest frozen layers with which all epochs fit into the time budget; without one, a third."""
     config = job.config
     if isinstance(config.frozen_layers, int):
         return min(config.frozen_layers, encoder.depth)
@@ -448,7 +465,7 @@ class Linear:
 def fit_linear(
     vectors: Floats, targets: NDArray[Any], config: Config, strength: float, standardise: bool
 ) -> Linear:
-    """Logistic regression (one a class for multi-label), or ridge; standardisation is folded into the weights."""
+    """Logistic regression (multi-label: one a class) or ridge; standardisation is folded into the weights."""
     mean, scale = np.zeros(vectors.shape[1]), np.ones(vectors.shape[1])
     if standardise:
         mean, std = vectors.mean(axis=0, dtype=np.float64), vectors.std(axis=0, dtype=np.float64)
@@ -487,8 +504,8 @@ def _logistic(x: Floats, classes: NDArray[Any], count: int, strength: float) -> 
 
 def best_linear(
     train: tuple[Floats, NDArray[Any]], validation: tuple[Floats, NDArray[Any]], config: Config
-) -> Linear:
-    """On standardised embeddings, with the strength that has the lowest loss on validation."""
+) -> tuple[Linear, float]:
+    """On standardised embeddings, and the strength of it that has the lowest loss on validation."""
     grid = RIDGE_ALPHA if config.family == "regression" else STANDARDISED_C
     models = [fit_linear(*train, config, strength, standardise=True) for strength in grid]
     losses = []
@@ -496,7 +513,8 @@ def best_linear(
         logits = model.logits(validation[0])
         t = fit_temperature(to_probabilities(logits, config.family), validation[1], config.family)
         losses.append(loss_of(to_probabilities(logits / t, config.family), validation[1], config.family))
-    return models[int(np.argmin(losses))]
+    best = int(np.argmin(losses))
+    return models[best], grid[best]
 
 
 # ------------------------------------------------------------------------------- judging (on validation)
@@ -543,8 +561,15 @@ def scores_of(
     return {"macro_f1": float(f1), "accuracy": float(accuracy_score(targets, guess))}
 
 
-def better(new: float, old: float, metric: str) -> bool:
-    return new < old if metric in LOWER_IS_BETTER else new > old
+def clearly_worse(new: float, old: float, metric: str, rows: int) -> bool:
+    """Whether ``new`` is worse by more than chance explains: half a standard error of a share of ``rows``.
+
+    On a few hundred validation rows two epochs often differ by a handful of answers. The later one, whose
+    learning rate has come down further, deserves the benefit of the doubt.
+    """
+    if metric in LOWER_IS_BETTER:
+        return new > old
+    return new < old - 0.5 * math.sqrt(max(old * (1 - old), 0.0) / rows)
 
 
 # -------------------------------------------------------------------------------------------- fine-tuning
@@ -562,7 +587,8 @@ class State:
     rows: int = 0
     progress: list[float] = field(default_factory=list)  # p of each step done
     history: list[dict[str, float]] = field(default_factory=list)  # one entry an evaluation
-    best: int = 0  # index into history
+    best: int = 0  # index into history: the weights that are kept
+    top: int = 0  # index into history: the highest score so far
     losses: list[float] = field(default_factory=list)  # of the current epoch
     start_loss: float = 0.0
     smooth_loss: float = 0.0
@@ -571,7 +597,7 @@ class State:
 
 
 class Tuner:
-    """Fine-tunes the encoder's upper layers and a linear head; afterwards both hold the best epoch's weights."""
+    """Fine-tunes the encoder's upper layers and a linear head; then both hold the best epoch's weights."""
 
     def __init__(
         self, job: Job, encoder: Encoder, head: Linear, state: State, filler: int, unit: float
@@ -608,6 +634,9 @@ class Tuner:
             groups.append({"params": [param], "peak": peak, "lr": 0.0, "weight_decay": decay})
         return groups
 
+    def linear_head(self) -> Linear:
+        return Linear(*(t.detach().cpu().numpy() for t in (self.head.weight, self.head.bias)))
+
     def logits(self, rows: Rows, hidden: Hidden | None, batch: Sequence[int]) -> Tensor:
         """[rows, outputs] in fp32."""
         if hidden is not None:
@@ -628,7 +657,7 @@ class Tuner:
         return self.encoder.upper(below, mask, self.state.frozen)
 
     def fit(self, train: Rows, validation: Rows, kept: tuple[Hidden | None, Hidden | None]) -> None:
-        """Train until the last step, the end of the budget, or no better metric. Raises Failure."""
+        """Train until the last step, the end of the budget, or no better metric. Raises TrainingError."""
         config, state, job = self.config, self.state, self.job
         replay = read_schedule(config)["progress"] if config.schedule else None
         objective = Objective(config, train.targets, job.device)
@@ -677,7 +706,7 @@ class Tuner:
         self, rows: Rows, hidden: Hidden | None, chosen: list[int], p: float, objective: Objective
     ) -> None:
         config = self.config
-        factor = min(p / config.warmup if config.warmup else 1.0, (1 - p) / (1 - config.warmup))
+        factor = min(p / config.warmup_fraction if config.warmup_fraction else 1.0, (1 - p) / (1 - config.warmup_fraction))
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * factor
         if config.dropout:
@@ -689,11 +718,11 @@ class Tuner:
         for start in range(0, len(chosen), config.batch_size):
             part = chosen[start : start + config.batch_size]
             loss = objective(self.logits(rows, hidden, part), part) / len(chosen)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total += loss.item()
-        norm = float(nn.utils.clip_grad_norm_(list(self.params.values()), config.clip_norm))
+        norm = float(nn.utils.clip_grad_norm_(list(self.params.values()), config.max_grad_norm))
         if not (math.isfinite(total) and math.isfinite(norm)):
-            raise Failure(
+            raise TrainingError(
                 "nan_loss", f"The loss was not a number at step {self.state.step}: lower the learning rate."
             )
         self.optimiser.step()
@@ -713,8 +742,9 @@ class Tuner:
         high = state.step >= 5 and state.smooth_loss > 1.5 * max(state.start_loss, chance)
         state.high_steps = state.high_steps + 1 if high else 0
         if state.high_steps >= max(10, state.total_steps // 20):
-            detail = f"The loss rose from {state.start_loss:.3g} to {state.smooth_loss:.3g}: lower the learning rate."
-            raise Failure("diverged", detail)
+            rise = f"{state.start_loss:.3g} to {state.smooth_loss:.3g}"
+            detail = f"The loss rose from {rise}: lower the learning rate."
+            raise TrainingError("diverged", detail)
 
     @torch.inference_mode()
     def _evaluate(self, rows: Rows, hidden: Hidden | None, epoch: float) -> None:
@@ -732,9 +762,12 @@ class Tuner:
         state.history.append(entry)
         state.losses = []
         metric = self.config.deciding_metric
-        if not self.best or better(entry[metric], state.history[state.best][metric], metric):
+        score, best = entry[metric], state.history[state.top][metric]
+        if not self.best or not clearly_worse(score, best, metric, len(rows)):
             state.best = len(state.history) - 1
             self.best = {name: p.detach().clone() for name, p in self.params.items()}
+        if clearly_worse(best, score, metric, 10**12):
+            state.top = len(state.history) - 1
         metrics = {key: value for key, value in entry.items() if key not in ("epoch", "step")}
         self.job.say("epoch", epoch=epoch, metrics=metrics)
 
@@ -744,7 +777,7 @@ class Tuner:
             return False
         first, last = state.history[max(state.best, 1)], state.history[-1]
         if last["val_loss"] > first["val_loss"] and last["train_loss"] < first["train_loss"]:
-            detail = f"Validation got worse after epoch {state.history[state.best]['epoch']:g}; training stopped there."
+            detail = "The model fits its training rows better and new ones worse: training stopped early."
             self.job.say("warning", kind="overfit", detail=detail)
         return True
 
@@ -828,18 +861,21 @@ def _layer_number(name: str) -> int | None:
 
 
 def fingerprint(config: Config) -> str:
-    """Of every setting and row that shapes the weights. Halving the batch while doubling accumulation keeps it."""
-    free = (
-        "out",
-        "stage",
-        "time_budget_s",
-        "checkpoint_every_s",
-        "resume_from",
-        "schedule",
-        "hidden_cache_mb",
-    )
-    free += ("batch_size", "gradient_accumulation", "gradient_checkpointing", "train_file", "validation_file")
-    body = {k: v for k, v in asdict(config).items() if k not in (*free, "base_model")}
+    """Of all settings and rows that shape the weights; only the rows a step count, not how they are split."""
+    free = {
+        *(
+            "output_dir",
+            "stage",
+            "time_budget_s",
+            "checkpoint_every_s",
+            "resume_from",
+            "schedule",
+            "hidden_cache_mb",
+        ),
+        *("batch_size", "gradient_accumulation", "gradient_checkpointing"),
+        *("train_file", "validation_file", "base_model", "refit", "ensemble"),
+    }
+    body = {k: v for k, v in asdict(config).items() if k not in free}
     digest = hashlib.sha256(json.dumps([body, config.rows_a_step], sort_keys=True).encode())
     for path in (config.train_file, config.validation_file):
         digest.update(Path(path).read_bytes())
@@ -851,7 +887,7 @@ class Checkpoints:
 
     def __init__(self, tuner: Tuner, fingerprint: str) -> None:
         self.tuner, self.fingerprint = tuner, fingerprint
-        self.folder = Path(tuner.config.out) / CHECKPOINT
+        self.folder = Path(tuner.config.output_dir) / CHECKPOINT
 
     def save(self) -> None:
         tuner = self.tuner
@@ -884,7 +920,8 @@ class Checkpoints:
             try:
                 return self._load(place)
             except (OSError, ValueError, KeyError, TypeError) as error:
-                detail = f"The checkpoint in {place.name} cannot be read ({type(error).__name__}): training starts anew."
+                reason = f"{type(error).__name__}: {error}"
+                detail = f"The checkpoint in {place.name} cannot be read ({reason}): training starts anew."
                 self.tuner.job.say("warning", kind="checkpoint_ignored", detail=detail)
         return False
 
@@ -923,14 +960,16 @@ def read_schedule(config: Config) -> dict[str, Any]:
         body = json.loads(Path(str(config.schedule)).read_text(encoding="utf-8"))
         return {"progress": [float(p) for p in body["progress"]], "frozen_layers": int(body["frozen_layers"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Failure("data_error", f"{config.schedule} is not the schedule of an earlier run.") from error
+        raise TrainingError(
+            "data_error", f"{config.schedule} is not the schedule of an earlier run."
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:
     """Written beside and renamed into place."""
     beside = path.with_name(path.name + ".part")
     beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 def write_json(path: Path, body: Any) -> None:
@@ -946,40 +985,78 @@ class Answer:
 
     model: Model
     settings: dict[str, Any]
-    linear: Params | None
     probabilities: Floats
     scores: dict[str, float]
 
 
-def choose(
-    model_with: Callable[[Mapping[str, Any], Params | None], Model],
-    settings: dict[str, Any],
-    linear_params: Params | None,
-    validation: Rows,
-    config: Config,
-) -> Answer:
-    """Fit temperatures, decide on the ensemble and on thresholds, all on validation."""
-    family, truth = config.family, validation.targets
-    tuned, plain = model_with(settings, linear_params).logits(validation.texts)
-    settings["encoder_temperature"] = fit_temperature(to_probabilities(tuned, family), truth, family)
-    alone = _judged(tuned, None, dict(settings), truth, config)
-    best = alone
-    if plain is not None:
-        t = fit_temperature(to_probabilities(plain, family), truth, family)
-        tries = [
-            _judged(
-                tuned, plain, settings | {"linear_temperature": t, "ensemble_weight": w / 10}, truth, config
-            )
-            for w in range(1, 10)
-        ]
-        mixed = min(tries, key=lambda one: one[0])
-        metric = config.deciding_metric
-        # At least 1 % less loss, and no loss in what the person asked for: two models cost more than one.
-        if mixed[0] < 0.99 * alone[0] and not better(alone[2][metric], mixed[2][metric], metric):
-            best = mixed
-    _, final, scores, answer = best
-    keep = linear_params if final["ensemble_weight"] < 1 else None
-    return Answer(model_with(final, keep), final, keep, answer, scores)
+@dataclass(slots=True)
+class Packer:
+    """Decides how to answer and writes the model."""
+
+    job: Job
+    tokenizer: Any
+    encoder: Encoder
+    head: Linear
+    baseline: Linear
+    before: Params  # trained parameters as they were before; empty: nothing was trained
+    known: NDArray[np.int64]  # words of the training rows
+
+    def model(self, settings: Mapping[str, Any], head: Linear, linear: Linear | None) -> Model:
+        second = None
+        if linear is not None:
+            second = tensors(linear) | {f"base.{name}": t.cpu() for name, t in self.before.items()}
+        return Model(self.encoder.to("cpu"), self.tokenizer, tensors(head), settings, second, self.known)
+
+    def choose(self, settings: dict[str, Any], validation: Rows) -> Answer:
+        """Fit temperatures, decide on the ensemble and on thresholds, all on validation."""
+        config, truth = self.job.config, validation.targets
+        covered = [coverage(text, self.known) for text in validation.texts]
+        settings["coverage_min"] = float(np.clip(np.quantile(covered, 0.01), 0.1, 0.5))
+        second = self.baseline if self.before and config.ensemble != "off" else None
+        tuned, plain = self.model(settings, self.head, second).logits(validation.texts)
+        probabilities = to_probabilities(tuned, config.family)
+        settings["encoder_temperature"] = fit_temperature(probabilities, truth, config.family)
+        alone = _judged(tuned, None, dict(settings), truth, config)
+        best = alone
+        if plain is not None:
+            t = fit_temperature(to_probabilities(plain, config.family), truth, config.family)
+            weights = [settings | {"linear_temperature": t, "ensemble_weight": w / 10} for w in range(1, 10)]
+            mixed = min((_judged(tuned, plain, w, truth, config) for w in weights), key=lambda one: one[0])
+            metric = config.deciding_metric
+            worse = clearly_worse(mixed[2][metric], alone[2][metric], metric, len(validation))
+            # At least 1 % less loss and not clearly worse by the metric: two models cost more than one.
+            if config.ensemble == "on" or (mixed[0] < 0.99 * alone[0] and not worse):
+                best = mixed
+        _, final, scores, answer = best
+        keep = second if final["ensemble_weight"] < 1 else None
+        return Answer(self.model(final, self.head, keep), final, answer, scores)
+
+    def pack(self, answer: Answer, refitted: Linear) -> None:
+        """Write ``out/model``, whole or not at all, and announce its files."""
+        config = self.job.config
+        final = Path(config.output_dir) / "model"
+        folder = final.with_name("model.part")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for path in Path(config.base_model).iterdir():
+            if re.match(
+                r"(tokenizer|vocab|merges|special_tokens|added_tokens|sentencepiece|spiece)", path.name
+            ):
+                shutil.copyfile(path, folder / path.name)
+        network = self.encoder.model
+        network.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
+        weights = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        save_file(tensors(self.head if self.before else refitted), folder / "head.safetensors")
+        if answer.model.linear is not None:
+            save_file({**answer.model.linear, **tensors(refitted)}, folder / "linear.safetensors")
+        save_file({"words": torch.from_numpy(self.known)}, folder / "vocabulary.safetensors")
+        write_json(folder / "inference.json", answer.settings)
+        shutil.copyfile(Path(__file__).with_name("inference.py"), folder / "inference.py")
+        shutil.rmtree(final, ignore_errors=True)
+        folder.replace(final)
+        for path in sorted(final.iterdir()):
+            say_artifact(self.job.say, path, Path(config.output_dir))
 
 
 def _judged(
@@ -994,31 +1071,6 @@ def _judged(
     settings["thresholds"] = [threshold] * len(config.labels) if family == "multilabel" else []
     scores = scores_of(answer, truth, config, float(settings["target_std"]), threshold)
     return loss_of(answer, truth, family), settings, scores, answer
-
-
-def pack(answer: Answer, config: Config, say: Say) -> None:
-    """Write ``out/model``, whole or not at all, and announce its files."""
-    final = Path(config.out) / "model"
-    folder = final.with_name("model.part")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for path in Path(config.base_model).iterdir():
-        if re.match(r"(tokenizer|vocab|merges|special_tokens|added_tokens|sentencepiece|spiece)", path.name):
-            shutil.copyfile(path, folder / path.name)
-    network = answer.model.encoder.model
-    network.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
-    weights = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    save_file(dict(answer.model.head), folder / "head.safetensors")
-    if answer.linear is not None:
-        save_file(answer.linear, folder / "linear.safetensors")
-    save_file({"words": torch.from_numpy(answer.model.known_words)}, folder / "vocabulary.safetensors")
-    write_json(folder / "inference.json", answer.settings)
-    shutil.copyfile(Path(__file__).with_name("inference.py"), folder / "inference.py")
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(folder, final)
-    for path in sorted(final.iterdir()):
-        say_artifact(say, path, Path(config.out))
 
 
 def say_artifact(say: Say, path: Path, out: Path) -> None:
@@ -1038,7 +1090,7 @@ def write_predictions(path: Path, rows: Rows, answer: Answer, config: Config) ->
         for row_id, label, one in zip(rows.row_ids, rows.raw, predictions, strict=True):
             said = "" if config.family == "regression" else repr(one.confidence)
             out.writerow([row_id, _joined(label), _joined(one.label), said])
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 def _joined(label: Any) -> str:
@@ -1049,21 +1101,15 @@ def _joined(label: Any) -> str:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Everything from rows to ``out/``; the data of the ``result`` event. Raises Failure."""
-    config, out = job.config, Path(job.config.out)
+    """Everything from rows to ``out/``; the data of the ``result`` event. Raises TrainingError."""
+    config, out = job.config, Path(job.config.output_dir)
     out.mkdir(parents=True, exist_ok=True)
     with job.phase("load"):
         tokenizer, encoder = load_base(job)
-        train, validation = (
-            read_rows(Path(config.train_file), config),
-            read_rows(Path(config.validation_file), config),
-        )
-        train = sampled(train, config)
+        train = sampled(read_rows(Path(config.train_file), config), config)
+        validation = read_rows(Path(config.validation_file), config)
         mean, std = standardise_targets(train, validation, config)
-        limit = getattr(encoder.model.config, "max_position_embeddings", 0) or config.max_length
-        max_length = min(
-            config.max_length, int(limit) - (2 if "roberta" in encoder.model.config.model_type else 0)
-        )
+        max_length = min(config.max_length, encoder.longest)
         for rows in (train, validation):
             rows.ids = token_ids(tokenizer, rows.texts, max_length)
     filler = tokenizer.pad_token_id or 0
@@ -1076,11 +1122,13 @@ def run(job: Job) -> dict[str, Any]:
         vectors, hidden = embedder.embed(train, frozen, keep)
         speed = embedder.rows_per_s
         seen, hidden_validation = embedder.embed(validation, frozen, keep)
+    state, before = State(frozen, 0, None), Params()
     with job.phase("probe"):
-        baseline = best_linear((vectors, train.targets), (seen, validation.targets), config)
-    state = State(frozen, 0, None, stopped="epochs")
-    before: Params = {}
-    head = baseline
+        baseline, strength = best_linear((vectors, train.targets), (seen, validation.targets), config)
+        head, refitted = baseline, baseline
+        if config.refit:
+            both = np.concatenate([vectors, seen]), np.concatenate([train.targets, validation.targets])
+            refitted = fit_linear(*both, config, strength, standardise=True)
     if config.epochs:
         with job.phase("probe"):
             strength = 10.0 if config.family == "regression" else 1.0
@@ -1091,17 +1139,21 @@ def run(job: Job) -> dict[str, Any]:
             tuner.fit(train, validation, (hidden, hidden_validation))
             state = tuner.state
             if state.best:  # else the frozen encoder was best: then the better linear model is the head
-                head = Linear(
-                    tuner.head.weight.detach().cpu().numpy(), tuner.head.bias.detach().cpu().numpy()
-                )
-                before = tuner.before
+                head, before = tuner.linear_head(), tuner.before
     with job.phase("package"):
         settings = {
-            "family": config.family, "labels": list(config.labels), "max_length": max_length, "pooling": "mean",
-            "frozen_layers": state.frozen, "temperature": 1.0, "encoder_temperature": 1.0, "linear_temperature": 1.0,
-            "ensemble_weight": 1.0, "thresholds": [], "target_mean": mean, "target_std": std,
-        }  # fmt: skip
-        answer = finish(job, (tokenizer, encoder, head), (baseline, before), settings, (train, validation))
+            "family": config.family,
+            "labels": list(config.labels),
+            "max_length": max_length,
+            "pooling": "mean",
+            "frozen_layers": state.frozen,
+            "target_mean": mean,
+            "target_std": std,
+            **NOTHING_FITTED,
+        }
+        packer = Packer(job, tokenizer, encoder, head, baseline, before, known=vocabulary(train.texts))
+        answer = packer.choose(settings, validation)
+        packer.pack(answer, refitted)
     return record(job, state, answer, validation)
 
 
@@ -1111,7 +1163,7 @@ def load_base(job: Job) -> tuple[Any, Encoder]:
         encoder = Encoder.from_folder(Path(job.config.base_model))
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0][:200]
-        raise Failure(
+        raise TrainingError(
             "script_error", f"The base model in {job.config.base_model} does not load: {reason}"
         ) from error
     return tokenizer, encoder.to(job.device)
@@ -1141,41 +1193,13 @@ def new_state(job: Job, frozen: int, train: Rows, validation_s: float) -> State:
     return State(frozen, steps, budget)
 
 
-def finish(
-    job: Job,
-    network: tuple[Any, Encoder, Linear],
-    second: tuple[Linear, Params],
-    settings: dict[str, Any],
-    rows: tuple[Rows, Rows],
-) -> Answer:
-    """Choose how to answer, and pack the model."""
-    tokenizer, encoder, head = network
-    baseline, before = second
-    train, validation = rows
-    known = vocabulary(train.texts)
-    covered = [coverage(text, known) for text in validation.texts]
-    settings["coverage_min"] = float(np.clip(np.quantile(covered, 0.01), 0.1, 0.5))
-    encoder = encoder.to("cpu")
-    head_params = tensors(head)
-    linear_params = None
-    if before and job.config.ensemble == "auto":
-        linear_params = tensors(baseline) | {f"base.{name}": t.cpu() for name, t in before.items()}
-
-    def model_with(values: Mapping[str, Any], linear: Params | None) -> Model:
-        return Model(encoder, tokenizer, head_params, values, linear, known)
-
-    answer = choose(model_with, settings, linear_params, validation, job.config)
-    pack(answer, job.config, job.say)
-    return answer
-
-
 def tensors(model: Linear) -> Params:
     return {"weight": torch.from_numpy(model.weight.copy()), "bias": torch.from_numpy(model.bias.copy())}
 
 
 def record(job: Job, state: State, answer: Answer, validation: Rows) -> dict[str, Any]:
     """Write what the run leaves besides the model; the ``result``'s data."""
-    config, out = job.config, Path(job.config.out)
+    config, out = job.config, Path(job.config.output_dir)
     best = state.history[state.best] if state.history else {"epoch": 0.0}
     summary = {
         "metric": config.deciding_metric,
@@ -1234,7 +1258,7 @@ def _finite(value: Any) -> Any:
 
 def explain(error: BaseException) -> tuple[str, str]:
     """Kind and sentence of what went wrong."""
-    if isinstance(error, Failure):
+    if isinstance(error, TrainingError):
         return error.kind, error.detail
     words = " ".join(str(error).split())[:300]
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or re.search(
@@ -1266,7 +1290,7 @@ def main(arguments: Sequence[str], now: Callable[[], float] = time.monotonic) ->
         make_deterministic(job)
         say("result", data=run(job))
     except Exception as error:  # noqa: BLE001 - the job's outermost edge: whatever happens is said
-        if not isinstance(error, Failure):
+        if not isinstance(error, TrainingError):
             traceback.print_exc(file=sys.stderr)
         kind, detail = explain(error)
         say("failed", kind=kind, detail=detail)

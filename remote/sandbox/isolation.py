@@ -32,7 +32,7 @@ INNER_ID = 65534  # "nobody": uid and gid in the sandbox
 _SMALL_TMPFS_BYTES = 64 * 1024**2
 _SHM_BYTES = 512 * 1024**2
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-_ETC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime")
+_ETC = ("alternatives", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime")
 _ETC_NETWORK = ("resolv.conf", "hosts", "nsswitch.conf", "ssl", "pki", "ca-certificates")
 
 

@@ -5,7 +5,8 @@ started by path and uses the standard library only, as nothing else can be impor
 RLIMIT_NPROC must be set after bubblewrap has forked, and the uid changed after bubblewrap has mounted.
 
 ``limits``: RLIMIT name -> value. ``uid``: become this uid and gid. ``parent``: the pid with which the job
-dies (where there is no bubblewrap to see to it).
+dies (where there is no bubblewrap to see to it). ``ready``: a file descriptor to which one byte goes when
+all that has worked: the job cannot write to it, so it cannot pretend that the sandbox failed.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ def main(argv: list[str]) -> None:
         resource.setrlimit(kind, (allowed, allowed))
     # Python ignores SIGXFSZ and SIGPIPE for itself; a job of another language should not inherit that.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.write(settings["ready"], b"1")
+    os.close(settings["ready"])
     os.execv(argv[1], argv[1:])  # noqa: S606 - an argument list; no shell
 
 

@@ -48,16 +48,16 @@ def isolation(spec: SandboxSpec, uid: int | None, info_fd: int | None = None) ->
     return Bubblewrap(spec.bwrap, None if uid is None else userns.make(uid), info_fd)
 
 
-def shut_in(
-    spec: SandboxSpec, box: Isolation, root: Path, argv: Sequence[str], package_root: Path
-) -> list[str]:
+def shut_in(spec: SandboxSpec, box: Isolation, root: Path, argv: Sequence[str], ready_fd: int) -> list[str]:
     """The whole command line: isolation around launcher around ``argv``."""
+    package_root = Path(__file__).resolve().parents[2]
     shut = isinstance(box, Bubblewrap)
     drops_uid = isinstance(box, Bubblewrap) and box.userns_fd is not None
     settings = {
         "limits": limits(spec.need, gpu=spec.need.gpu is not None, own_tasks=_own_tasks(shut)),
         "uid": INNER_ID if drops_uid else None,
         "parent": None if shut else os.getpid(),
+        "ready": ready_fd,
     }
     launcher = (CODE if shut else package_root) / "remote" / "sandbox" / "launch.py"
     inner = [spec.python, "-I", "-S", str(launcher), json.dumps(settings), *argv]
@@ -81,6 +81,7 @@ class Supervisor:
         self.stopped: Verdict | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self._due = {"cancel": 0.0, "memory": 0.0, "disk": 0.0}
+        self.ready_fd: int | None = None  # see remote.sandbox.launch
         self.init_fd: int | None = None  # pidfd of the first process in the job's pid name space
         self.peak_memory_bytes = 0
 
@@ -127,9 +128,9 @@ class Supervisor:
             for path in (self.folder.out, self.folder.tmp):
                 os.chown(path, uid, uid)
         argv = [self.spec.python, "-m", "remote.jobs"]
-        package_root = Path(__file__).resolve().parents[2]
+        self.ready_fd, ready_end = os.pipe()
         process = subprocess.Popen(
-            shut_in(self.spec, box, self.folder.root, argv, package_root),
+            shut_in(self.spec, box, self.folder.root, argv, ready_end),
             cwd=self.folder.root,
             env=dict(self.spec.env),
             stdin=subprocess.DEVNULL,
@@ -137,9 +138,11 @@ class Supervisor:
             stderr=subprocess.PIPE,
             bufsize=0,
             start_new_session=True,
-            pass_fds=box.pass_fds,
+            pass_fds=(*box.pass_fds, ready_end),
         )
         os.close(info_end)
+        os.close(ready_end)
+        os.set_blocking(self.ready_fd, False)
         with os.fdopen(info, "rb") as answer:
             self.init_fd = _init_of(answer.read())
         return process
@@ -200,7 +203,7 @@ class Supervisor:
     def _look_at_processes(self) -> None:
         need = self.spec.need
         pids = watch.tree(self.process.pid) if self.process else []
-        used = watch.memory_bytes(pids, need.memory_mb * 1024**2)
+        used = watch.memory_bytes(pids, min(self.peak_memory_bytes, need.memory_mb * 1024**2))
         self.peak_memory_bytes = max(self.peak_memory_bytes, used)
         if used > need.memory_mb * 1024**2:
             self._stop(verdict.out_of_memory(need))
@@ -241,7 +244,8 @@ class Supervisor:
         why = self.stopped
         if why is None and code is not None:
             words, has_result = self.log.last_lines(), events.result is not None
-            why = verdict.from_exit(code, words, spec.need, has_result=has_result)
+            made = self._sandbox_was_made()
+            why = verdict.from_exit(code, words, spec.need, has_result=has_result, sandbox_made=made)
             if events.failed is not None and not verdict.knows_better(why, events.failed):
                 why = None
         stage = events.last.stage if events.last is not None else spec.programs[0]
@@ -256,6 +260,12 @@ class Supervisor:
         self.log.close()
         events.close()
         write_atomic(self.folder.exit, json.dumps(self._record(code, why), indent=1))
+
+    def _sandbox_was_made(self) -> bool:
+        try:
+            return self.ready_fd is not None and os.read(self.ready_fd, 1) == b"1"
+        except BlockingIOError:
+            return False
 
     def _end_with_outcome(self) -> None:
         """Readers rely on the last event being the outcome, so one that something followed is said again."""
@@ -334,8 +344,9 @@ def attempt(folder: JobFolder) -> int:
     except OSError:
         return 1
     argv = [spec.python, "-I", "-c", "import json, hashlib"]
-    command = shut_in(spec, box, folder.root, argv, Path(__file__).resolve().parents[2])
-    return subprocess.run(command, env={}, pass_fds=box.pass_fds, check=False).returncode
+    _, ready_end = os.pipe()
+    command = shut_in(spec, box, folder.root, argv, ready_end)
+    return subprocess.run(command, env={}, pass_fds=(*box.pass_fds, ready_end), check=False).returncode
 
 
 def main(argv: Sequence[str]) -> int:

@@ -8,7 +8,6 @@ bubblewrap mounts as root and the launcher then changes to the second uid, which
 
 from __future__ import annotations
 
-import ctypes
 import os
 import zlib
 from pathlib import Path
@@ -59,6 +58,8 @@ def _expect(fd: int, step: str) -> None:
 
 
 def _child(from_parent: int, to_parent: int) -> int:
+    import ctypes  # here, as whoever imports this module pays for it and only root needs it
+
     if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWUSER) != 0:
         return 1
     os.write(to_parent, b"1")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from remote.backend import Need
 from remote.protocol import FailureKind, JobEvent
-from remote.sandbox.launch import REFUSED
 
 _DISK_WORDS = ("[Errno 27]", "[Errno 28]", "[Errno 122]", "File too large", "No space left on device")
 _MEMORY_WORDS = (
@@ -62,7 +61,9 @@ def lost() -> Verdict:
     return Verdict(FailureKind.PREEMPTED, detail)
 
 
-def from_exit(code: int, last_lines: str, need: Need, *, has_result: bool) -> Verdict | None:
+def from_exit(
+    code: int, last_lines: str, need: Need, *, has_result: bool, sandbox_made: bool = True
+) -> Verdict | None:
     """``code`` as :class:`subprocess.Popen` gives it (negative: a signal); bubblewrap reports a signal as
     128 + n.
 
@@ -80,7 +81,7 @@ def from_exit(code: int, last_lines: str, need: Need, *, has_result: bool) -> Ve
         return out_of_memory(need)
     if code != 0 and any(word in tail for word in _DISK_WORDS):
         return no_disk(need)
-    if code == REFUSED or (code == 1 and tail.lstrip().startswith("bwrap:")):
+    if code != 0 and not sandbox_made:
         return Verdict(FailureKind.NOT_ISOLATED, f"The sandbox could not be made: {last_words(tail)}")
     if number:
         return Verdict(FailureKind.SCRIPT_ERROR, f"The program was ended by {_signal(number)}: see log.txt.")

@@ -23,8 +23,8 @@ CONFIG: Mapping[str, Any] = {
     "frozen_layers": 0,
     "learning_rate": 2e-4,
     "head_learning_rate": 2e-3,
-    "warmup": 0.05,
-    "clip_norm": 1.0,
+    "warmup_fraction": 0.05,
+    "max_grad_norm": 1.0,
     "precision": "auto",
     "epochs": 3,
     "label_smoothing": 0.0,
@@ -94,7 +94,7 @@ def test_nan_loss_lowers_the_rate_clips_and_leaves_low_precision() -> None:
     assert first.changes == {
         "learning_rate": 6e-5,
         "head_learning_rate": 6e-4,
-        "clip_norm": 0.5,
+        "max_grad_norm": 0.5,
         "precision": "fp32",
     }
     assert first.raises_cost
@@ -119,7 +119,7 @@ def test_an_absurd_rate_goes_straight_to_the_default(kind: FailureKind, rate: fl
 
 def test_diverged_lowers_the_rate_with_a_longer_warm_up() -> None:
     steps = climb(FailureKind.DIVERGED, CONFIG, {})
-    assert [c.get("warmup") for c in changes(steps)[:3]] == [0.1, 0.2, 0.3]
+    assert [c.get("warmup_fraction") for c in changes(steps)[:3]] == [0.1, 0.2, 0.3]
     assert [c.get("learning_rate") for c in changes(steps)[:3]] == [6e-5, 1.8e-5, 5.4e-6]
     assert steps[-1][0].action == "ask"
 
@@ -308,8 +308,8 @@ def test_rates_only_fall_to_sane_values(kind: FailureKind, config: dict[str, Any
     for found, _ in climb(kind, config, limits):
         if "learning_rate" in found.changes:
             assert 0 < found.changes["learning_rate"] <= 3e-4
-            assert 0 < found.changes["clip_norm"] <= 0.5
-            assert 0.1 <= found.changes.get("warmup", 0.1) <= 0.3
+            assert 0 < found.changes["max_grad_norm"] <= 0.5
+            assert 0.1 <= found.changes.get("warmup_fraction", 0.1) <= 0.3
 
 
 # The trail

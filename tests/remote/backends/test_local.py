@@ -83,6 +83,22 @@ async def test_a_bad_key_is_refused(tmp_path: Path, key: str) -> None:
     assert caught.value.kind is FailureKind.DATA_ERROR
 
 
+@pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}])
+async def test_a_config_that_is_not_json_is_refused(tmp_path: Path, value: object) -> None:
+    spec = job(tmp_path, "emit.result({})", config={"value": value})
+    with pytest.raises(BackendError) as caught:
+        await local(tmp_path, isolated=False).submit(spec)
+    assert caught.value.kind is FailureKind.DATA_ERROR
+
+
+async def test_a_home_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BackendError) as caught:
+        await local(tmp_path / "file", isolated=False).submit(job(tmp_path, "emit.result({})"))
+    assert caught.value.kind is FailureKind.DENIED
+    assert "INTERN_HOME" in caught.value.hint
+
+
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", ""])
 async def test_an_input_outside_in_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "x").touch()

@@ -21,7 +21,7 @@ from remote.jobs.language import guess_language, languages
 from remote.jobs.privacy import personal_data
 from remote.jobs.rows import Row, read_rows
 from remote.jobs.splits import SPLITS
-from remote.protocol import MAX_LINE_BYTES, Emitter, FailureKind, JobError, sha256_file
+from remote.protocol import MAX_LINE_BYTES, Emitter, FailureKind, JobError, decode, sha256_file
 
 BANKING = Path(__file__).parents[4] / "shared" / "data" / "banking77"
 
@@ -63,6 +63,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         }
         out = io.StringIO()
         result = audit.run({"files": files, **base, **config}, Emitter("audit", out))
+        events = [event for line in out.getvalue().splitlines() if (event := decode(line))]
+        announced = {e.fields["path"]: e.fields["sha256"] for e in events if "path" in e.fields}
+        assert announced == {name: sha256_file(Path("out") / name) for name in announced}
         assert set(announced) >= {"train.jsonl", "validation.jsonl", "test.jsonl", "audit.json", "audit.md"}
         return result
 

@@ -31,8 +31,8 @@ def chain(tmp_path: Path) -> Chain:
         (tmp_path / "in").mkdir(exist_ok=True)
         for name, body in files.items():
             (tmp_path / "in" / name.replace("__", ".")).write_text(body, encoding="utf-8")
-        body = {"programs": [{"name": n, "module": m, "config": c} for n, m, c in programs]}
-        (tmp_path / "job.json").write_text(json.dumps(body), encoding="utf-8")
+        spec = {"programs": [{"name": n, "module": m, "config": c} for n, m, c in programs]}
+        (tmp_path / "job.json").write_text(json.dumps(spec), encoding="utf-8")
         done = subprocess.run(
             [sys.executable, "-m", "remote.jobs"],
             cwd=tmp_path,

@@ -172,11 +172,10 @@ async def test_a_fork_bomb_is_contained_and_leaves_nothing(tmp_path: Path) -> No
                 pass
     """
     need = Need(timeout_s=2, memory_mb=1024, disk_mb=64, processes=40)
-    peak_before = watch.user_tasks(userns.outer_uid("job"))
     ended = await run(local(tmp_path), tmp_path, job(tmp_path, code, need=need))
     assert ended.failure in (FailureKind.TIMEOUT, FailureKind.SCRIPT_ERROR)
     assert not ended.has_processes()
-    assert watch.user_tasks(userns.outer_uid("job")) == peak_before == 0
+    assert watch.user_tasks(userns.outer_uid("job")) == 0
 
 
 async def test_the_limit_of_processes_holds_to_the_number(tmp_path: Path) -> None:
@@ -205,7 +204,7 @@ async def test_the_limit_of_processes_holds_to_the_number(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "code",
     [
-        pytest.param("Path('out/big').write_bytes(b'x' * (65 * 1024**2))", id="one file"),
+        pytest.param("Path('out/big').write_bytes(b'x' * (17 * 1024**2))", id="one file"),
         pytest.param(
             "n = 0\nwhile True:\n    Path(f'out/{n}').write_bytes(b'x' * 1024**2)\n    n += 1",
             id="many files",
@@ -217,9 +216,10 @@ async def test_the_limit_of_processes_holds_to_the_number(tmp_path: Path) -> Non
     ],
 )
 async def test_cannot_fill_the_disk(tmp_path: Path, code: str) -> None:
-    ended = await run(local(tmp_path), tmp_path, job(tmp_path, code))
+    need = Need(timeout_s=20, memory_mb=1024, disk_mb=16, processes=64)
+    ended = await run(local(tmp_path), tmp_path, job(tmp_path, code, need=need))
     assert ended.failure is FailureKind.NO_DISK
-    assert watch.folder_bytes(ended.folder.root) < 2048 * 1024**2
+    assert watch.folder_bytes(ended.folder.root) < 1024 * 1024**2  # what fits between two looks
 
 
 async def test_memory_file_systems_are_bounded(tmp_path: Path) -> None:

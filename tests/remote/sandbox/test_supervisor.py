@@ -151,6 +151,7 @@ async def test_forged_events_are_log_or_renumbered(tmp_path: Path) -> None:
         ("print('so long', file=sys.stderr, flush=True)\nos._exit(3)", "exit code 3: so long"),
         ("emit.result({})\nos._exit(4)", "exit code 4"),
         ("os._exit(0)", "without a result"),
+        ("os.write(2, b'bwrap: no sandbox\\n')\nos._exit(1)", "exit code 1: bwrap: no sandbox"),
         ("os.kill(os.getpid(), 11)", "SIGSEGV"),
     ],
 )

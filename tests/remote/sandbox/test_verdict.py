@@ -25,8 +25,7 @@ TRACE = "Traceback (most recent call last):\n  File …\n"
         (1, TRACE + "OSError: [Errno 27] File too large", FailureKind.NO_DISK),
         (153, "", FailureKind.NO_DISK),
         (152, "", FailureKind.TIMEOUT),
-        (125, "launch: [Errno 1] Operation not permitted", FailureKind.NOT_ISOLATED),
-        (1, "bwrap: setting up uid map: Permission denied", FailureKind.NOT_ISOLATED),
+        (1, "bwrap: a job that pretends", FailureKind.SCRIPT_ERROR),
         (139, "", FailureKind.SCRIPT_ERROR),
         (2, "usage: x", FailureKind.SCRIPT_ERROR),
         (0, "all is well", FailureKind.SCRIPT_ERROR),
@@ -37,6 +36,17 @@ def test_kinds(code: int, log: str, kind: FailureKind) -> None:
     assert found is not None
     assert found.kind is kind
     assert found.detail.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("code", "log"),
+    [(125, "launch: [Errno 1] Operation not permitted"), (1, "bwrap: setting up uid map: Permission denied")],
+)
+def test_a_sandbox_that_was_not_made(code: int, log: str) -> None:
+    found = verdict.from_exit(code, log, NEED, has_result=False, sandbox_made=False)
+    assert found is not None
+    assert found.kind is FailureKind.NOT_ISOLATED
+    assert log in found.detail
 
 
 def test_a_good_end_has_no_verdict() -> None:

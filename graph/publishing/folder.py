@@ -1,0 +1,139 @@
+"""Publishing to a folder: complete or nothing. The files are copied beside it and renamed into place.
+
+A note in it (``.publication.json``) says by which run and step it was made, so that the same publication is
+found instead of repeated, and a later one of ours may replace it. A folder that holds anything else is never
+touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from graph.deps import Publication, PublishFile
+from graph.errors import PublishError
+from graph.names import FailureKind
+from graph.publishing.checks import Checked, check
+from graph.publishing.layout import Item, run_items
+from graph.research.archives import sha256_of
+
+NOTE = ".publication.json"
+
+
+class FolderPublisher:
+    """A :class:`graph.deps.Publisher`. ``secrets``: values that no published file may hold."""
+
+    name = "folder"
+
+    def __init__(self, secrets: Sequence[SecretStr] = ()) -> None:
+        self._secrets = tuple(secrets)
+
+    async def dry_run(self, folder: Path) -> tuple[PublishFile, ...]:
+        return (await self.checked(folder)).files
+
+    async def checked(self, folder: Path) -> Checked:
+        """As :meth:`dry_run`, with the warnings."""
+        return await asyncio.to_thread(self._check, run_items(folder))
+
+    async def publish(self, folder: Path, target: str, *, private: bool, key: str) -> Publication:
+        """``private``: only this user may open the folder. Raises PublishRefused, PublishError."""
+        return await asyncio.to_thread(self._publish, folder, target.removeprefix("folder:"), private, key)
+
+    def _check(self, items: Sequence[Item]) -> Checked:
+        return check(items, [secret.get_secret_value() for secret in self._secrets])
+
+    def _publish(self, folder: Path, target: str, private: bool, key: str) -> Publication:
+        folder, path = folder.absolute(), Path(target).expanduser().absolute()
+        if path == folder or path in folder.parents or folder in path.parents:
+            raise PublishError(
+                "A run cannot be published into itself.", "Name another folder.", FailureKind.DENIED
+            )
+        items = run_items(folder)
+        files = self._check(items).files
+        publication = Publication(path.as_uri(), _revision(files), files)
+        note = {"key": key, "files": [[f.path, f.bytes, f.sha256] for f in files]}
+        if _holds(path, note):
+            return publication
+        _may_replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+            try:
+                _copy(items, files, part)
+                (part / NOTE).write_text(json.dumps(note), encoding="utf-8")
+                part.chmod(0o700 if private else 0o755)
+                _replace(part, path)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+        except OSError as error:
+            raise PublishError(
+                f"{path} could not be written: {error.strerror or error}.",
+                "Check free space and permissions, or name another folder.",
+                FailureKind.NO_DISK,
+            ) from error
+        return publication
+
+
+def _copy(items: Sequence[Item], files: Sequence[PublishFile], part: Path) -> None:
+    for item, file in zip(items, files, strict=True):
+        copy = part / item.path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(item.source, copy, follow_symlinks=False)
+        if sha256_of(copy) != file.sha256:
+            raise PublishError(
+                f"{item.path} changed while it was published.", "Publish again.", FailureKind.UNKNOWN
+            )
+
+
+def _holds(path: Path, note: dict[str, Any]) -> bool:
+    """Whether exactly this stands there, unchanged, whatever its key was."""
+    found = _note(path)
+    if found is None or found.get("files") != note["files"]:
+        return False
+    return all(
+        (path / name).is_file() and not (path / name).is_symlink() and sha256_of(path / name) == sha256
+        for name, _, sha256 in note["files"]
+    )
+
+
+def _note(path: Path) -> dict[str, Any] | None:
+    try:
+        note = json.loads((path / NOTE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return note if isinstance(note, dict) else None
+
+
+def _may_replace(path: Path) -> None:
+    if not os.path.lexists(path) or _note(path) is not None:
+        return
+    if path.is_symlink() or not path.is_dir():
+        raise PublishError(f"{path} is not a folder.", "Name a new folder.", FailureKind.DENIED)
+    if any(path.iterdir()):
+        raise PublishError(
+            f"{path} holds other files, which stay as they are.", "Name a new folder.", FailureKind.DENIED
+        )
+
+
+def _replace(part: Path, path: Path) -> None:
+    if not path.exists():
+        part.rename(path)
+        return
+    old = part.with_suffix(".old")
+    path.rename(old)
+    part.rename(path)
+    shutil.rmtree(old)
+
+
+def _revision(files: Sequence[PublishFile]) -> str:
+    body = "".join(f"{f.sha256}  {f.path}\n" for f in files)
+    return hashlib.sha256(body.encode()).hexdigest()[:12]

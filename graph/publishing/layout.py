@@ -1,0 +1,73 @@
+"""Which files of a run are published, and under which names. An allow-list: what is not named here stays.
+
+Never published: the person's raw data and its splits (``raw/``, ``data/``), working folders, hidden files.
+The Hub also gets neither the run's log nor the reports that quote rows of the data.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from graph.errors import PublishRefused
+
+_RUN = (
+    "run.json", "events.jsonl", "audit.json", "audit.md", "train.py", "inference.py", "config.json",
+    "train.log", "training.json", "schedule.json", "validation_predictions.csv", "leaderboard.json",
+    "metrics.json", "predictions.csv", "stress.json", "report.md", "plots", "model", "space",
+)  # fmt: skip
+_EVIDENCE = ("train.py", "config.json", "metrics.json", "leaderboard.json", "predictions.csv", "plots")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A file to publish: where it lies, and its name there (relative, with ``/``)."""
+
+    source: Path
+    path: str
+
+
+def run_items(folder: Path) -> tuple[Item, ...]:
+    """A run's folder as it is, without data; any other folder whole."""
+    names = _RUN if (folder / "model").is_dir() else _all(folder)
+    return tuple(item for name in names for item in _walk(folder / name, name))
+
+
+def model_items(folder: Path) -> tuple[Item, ...]:
+    """A model repository: ``model/`` at its top, its evidence in ``training/``; any other folder whole."""
+    if not (folder / "model").is_dir():
+        return run_items(folder)
+    evidence = (item for name in _EVIDENCE for item in _walk(folder / name, f"training/{name}"))
+    return (*_walk(folder / "model", ""), *evidence)
+
+
+def space_items(folder: Path) -> tuple[Item, ...]:
+    """A Space repository: ``space/`` at its top. Raises PublishRefused where there is none."""
+    if not (folder / "space").is_dir():
+        raise PublishRefused("There is no Space in this run.", "Publish the model alone: leave out +space.")
+    return tuple(_walk(folder / "space", ""))
+
+
+def _all(folder: Path) -> tuple[str, ...]:
+    if not folder.is_dir():
+        raise PublishRefused(f"There is no folder {folder}.", "Check the run with `intern show`.")
+    return tuple(sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(".")))
+
+
+def _walk(path: Path, name: str) -> Iterator[Item]:
+    """Files below ``path`` in a fixed order; PublishRefused for links and special files."""
+    if path.is_symlink():
+        raise PublishRefused(
+            f"{name or path.name} is a link, and links are never published.", "Put the file itself there."
+        )
+    if path.is_dir():
+        with os.scandir(path) as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+        for inner in names:
+            yield from _walk(path / inner, f"{name}/{inner}" if name else inner)
+    elif path.is_file():
+        yield Item(path, name)
+    elif path.exists():
+        raise PublishRefused(f"{name} is neither a file nor a folder.", "Remove it from the run's folder.")

@@ -1,0 +1,46 @@
+"""A finished run's folder, small."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+RUN: Mapping[str, bytes] = {
+    "run.json": b'{"status": "done"}',
+    "events.jsonl": b"{}\n",
+    "report.md": b'# Report\n\nMost confident mistake: "a customer\'s words".\n',
+    "train.py": b"print('training')\n",
+    "config.json": b"{}",
+    "metrics.json": b'{"macro_f1": 0.9}',
+    "leaderboard.json": b"[]",
+    "predictions.csv": b"row_id,label\n1,a\n",
+    "plots/confusion_matrix.png": b"\x89PNG\r\n\x1a\n\0",
+    "model/model.safetensors": b"\x02\0\0\0\0\0\0\0{}",
+    "model/config.json": b'{"model_type": "bert"}',
+    "model/README.md": b"---\nlicense: mit\n---\n# Model\n",
+    "space/app.py": b"print('space')\n",
+    "space/README.md": b"---\nsdk: gradio\n---\n",
+    "raw/mine.csv": b"a person's rows",
+    "data/train.jsonl": b"a person's rows",
+    "work/audit/log.txt": b"working file",
+    "model/.cache/x": b"hidden",
+}
+PRIVATE = ("raw/mine.csv", "data/train.jsonl", "work/audit/log.txt", "model/.cache/x")
+HUB = {
+    "model.safetensors", "config.json", "README.md", "training/train.py", "training/config.json",
+    "training/metrics.json", "training/leaderboard.json", "training/predictions.csv",
+    "training/plots/confusion_matrix.png",
+}  # fmt: skip
+
+
+def make_run(folder: Path, more: Mapping[str, bytes] | None = None) -> Path:
+    for name, content in {**RUN, **(more or {})}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, hidden ones too."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

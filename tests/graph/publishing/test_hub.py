@@ -1,0 +1,169 @@
+"""Publishing to the Hub: once whatever fails, for no more eyes than approved, and read back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from graph.deps import Publication
+from graph.errors import PublishError, PublishRefused
+from graph.names import FailureKind
+from graph.publishing.hub import HubPublisher
+from tests.graph.publishing.runs import HUB, make_run
+from tests.hubserver import OWNER_TOKEN, READ_TOKEN, Fault, HubServer, Repo
+
+
+class World:
+    def __init__(self, server: HubServer, home: Path) -> None:
+        self.server, self.run = server, make_run(home / "run")
+        self.waits: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+    def publisher(self, token: str | None = OWNER_TOKEN) -> HubPublisher:
+        return HubPublisher(self.server.url, SecretStr(token) if token else None, sleep=self.sleep)
+
+    async def publish(self, target: str = "hub:ada/reviews", *, private: bool = True) -> Publication:
+        return await self.publisher().publish(self.run, target, private=private, key="r1/publish/1")
+
+    def repo(self, kind: str = "model") -> Repo:
+        return self.server.repos[kind, "ada/reviews"]
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with HubServer().running() as server:
+        yield World(server, tmp_path)
+
+
+async def test_one_commit_with_the_key_in_a_private_repository(world: World) -> None:
+    done = await world.publish()
+    assert world.repo().private
+    assert world.repo().messages == ["Publish by ml-intern (r1/publish/1)"]
+    assert set(world.repo().files) == HUB | {".gitattributes"}
+    assert done.url == f"{world.server.url}/ada/reviews"
+    assert done.revision == world.repo().head
+
+
+async def test_a_commit_that_landed_but_was_not_answered_is_not_repeated(world: World) -> None:
+    world.server.faults = [Fault("POST .*/commit/", kind="lost")]
+    done = await world.publish()
+    assert len(world.repo().messages) == 1
+    assert done.revision == world.repo().head
+    assert len(world.waits) == 1
+
+
+async def test_a_process_that_died_after_the_commit_finds_it(world: World) -> None:
+    first = await world.publish()
+    again = await world.publish()
+    assert again == first
+    assert len(world.repo().messages) == 1
+    assert len([r for r in world.server.requests if "/commit/" in r]) == 1
+
+
+async def test_a_failed_commit_is_tried_again(world: World) -> None:
+    world.server.faults = [Fault("POST .*/commit/", status=500)]
+    await world.publish()
+    assert len(world.repo().messages) == 1
+
+
+async def test_somebody_elses_commit_in_between_is_kept(world: World) -> None:
+    world.server.add("model", Repo("ada/reviews", {"their.txt": b"theirs"}, private=True))
+    world.server.before_commit = lambda repo: repo.files.update({"config.json": b"their change"})
+    done = await world.publish()
+    assert len(world.waits) == 1  # the first commit, on a head of the past, was refused
+    assert world.repo().files["their.txt"] == b"theirs"
+    assert set(world.repo().files) >= HUB
+    assert done.revision == world.repo().head
+
+
+async def test_what_is_read_back_has_to_be_what_was_sent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.hubserver.base64.b64decode", lambda text: b"something else")
+    with pytest.raises(PublishError, match="not what was sent"):
+        await world.publish()
+
+
+@pytest.mark.parametrize(("exists_private", "wanted_private"), [(False, True), (True, False)])
+async def test_never_for_other_eyes_than_approved(
+    world: World, exists_private: bool, wanted_private: bool
+) -> None:
+    world.server.add("model", Repo("ada/reviews", {}, private=exists_private))
+    with pytest.raises(PublishError, match="not as approved") as caught:
+        await world.publish(private=wanted_private)
+    assert caught.value.kind is FailureKind.DENIED
+    assert world.repo().messages == []
+
+
+async def test_with_a_space(world: World) -> None:
+    await world.publish("hub:ada/reviews+space", private=False)
+    assert set(world.repo("space").files) == {"app.py", "README.md", ".gitattributes"}
+    assert not world.repo("space").private
+
+
+async def test_a_space_that_is_not_there_stops_before_anything_is_made(world: World) -> None:
+    for name in ("app.py", "README.md"):
+        (world.run / "space" / name).unlink()
+    (world.run / "space").rmdir()
+    with pytest.raises(PublishRefused, match="no Space"):
+        await world.publish("hub:ada/reviews+space")
+    assert world.server.repos == {}
+
+
+@pytest.mark.parametrize(("target", "owner"), [("hub:reviews", "ada"), ("hub:team/reviews", "team")])
+async def test_namespaces_of_the_token(world: World, target: str, owner: str) -> None:
+    await world.publish(target)
+    assert list(world.server.repos) == [("model", f"{owner}/reviews")]
+
+
+@pytest.mark.parametrize("target", ["hub:readers/reviews", "hub:somebody/reviews"])
+async def test_a_namespace_that_is_not_the_tokens_is_said_before_anything_is_sent(
+    world: World, target: str
+) -> None:
+    with pytest.raises(PublishError, match="may not write under") as caught:
+        await world.publish(target)
+    assert caught.value.kind is FailureKind.DENIED
+    assert "ada, team" in caught.value.hint
+    assert [r for r in world.server.requests if r.startswith("POST")] == []
+
+
+@pytest.mark.parametrize(
+    ("token", "kind", "words"),
+    [
+        (None, FailureKind.NO_TOKEN, "not set"),
+        (READ_TOKEN, FailureKind.DENIED, "only read"),
+        ("hf_nobody" + "x" * 30, FailureKind.NO_TOKEN, "does not accept"),
+    ],
+)
+async def test_tokens_that_cannot_publish(
+    world: World, token: str | None, kind: FailureKind, words: str
+) -> None:
+    with pytest.raises(PublishError, match=words) as caught:
+        await world.publisher(token).publish(world.run, "hub:reviews", private=True, key="k")
+    assert caught.value.kind is kind
+    assert caught.value.hint
+
+
+async def test_a_right_that_was_taken_away(world: World) -> None:
+    world.server.faults = [Fault("POST .*/commit/", status=403)]
+    with pytest.raises(PublishError, match="may not do this") as caught:
+        await world.publish()
+    assert caught.value.kind is FailureKind.DENIED
+
+
+async def test_the_token_itself_is_never_published(world: World) -> None:
+    (world.run / "model" / "notes.dat").write_bytes(b"\0" + OWNER_TOKEN.encode())
+    with pytest.raises(PublishRefused, match="secret of this process") as caught:
+        await world.publish()
+    assert OWNER_TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize("target", ["hub:", "hub:a/b/c", "hub:a b", "hub:../x/y"])
+async def test_what_is_no_name(world: World, target: str) -> None:
+    with pytest.raises(PublishError, match="no place on the Hub"):
+        await world.publish(target)
