@@ -39,7 +39,7 @@ _STATED = (
     ),
     (
         TaskFamily.REGRESSION,
-        r"(?<!logistic )(?<!logistische )\bregression\b|\bregressor\b|\bscor(?:e|es"
+        r"(?<!logistic )(?<!logistische )\bregression\b|\bregressor\b|\b(?:scor|rat|grad)(?:e|es"
         r"|ing)\b[^.;\n]{0,40}\b(?:from|between) -?\d[\d.]{0,5}"
         r" (?:to|and) -?\d|\b(?:on|from) a scale (?:of|from)\b|\bauf einer skala\b|\bsur une "
         r"échelle\b|\ben una escala\b"

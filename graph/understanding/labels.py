@@ -19,6 +19,10 @@ MAX_WORDS = 3  # of one class name
 _TOKEN = re.compile(
     r"[\w.~-]{0,100}(?:/[\w.-]{1,100}){1,10}|\"[^\"\n]{1,60}\"|'[^'\n]{1,40}'(?!\w)|\w[\w+#&'-]*|[^\w\s]|\n"
 )
+_FROM = ("from", "von", "de", "des", "du")
+_OR = ("or", "oder", "ou", "o", "vs", "versus")
+# Within a list that came to nothing these open no other one: each part of a text is read a bounded number of times.
+_RESTARTS = frozenset((*_OR, "/", "(", "into", "between", "zwischen", "entre", "in", "en")) | LABEL_WORDS
 _SEPARATORS = {",", "/", ";", "|", "&", "+", "and", "or", "und", "oder", "et", "ou", "y", "o", "vs", "versus"}
 _STOP = words("""
     accuracy precision recall f1 macro-f1 macro rmse auc speed with using for on from by under at please i
@@ -58,6 +62,7 @@ _LISTING = re.compile(
     r"|buckets|options|klassen"
     r"|kategorien|catégories|categorías|etiquetas|classes)\Z"
 )
+_LEADS_IN = frozenset((":", "are", "(", "like", "such", "as", "namely", "\n", "-", "sind"))
 _LISTED = re.compile(
     r"topic|category|class|label|tag|department|team|type|kind|sentiment|emotion|intent|priority|language"
 )
@@ -93,12 +98,14 @@ def read_labels(text: Text, *, foreign: bool = False) -> Labels:
     sentence, so that "in" and "en" open a list as "into" does."""
     tokens = list(_tokens(text))
     count = _count(text)
+    read_to = 0  # characters that a list which came to nothing has covered
     for index, token in enumerate(tokens):
         begin = _opens(text, tokens, index, foreign=foreign)
-        if begin is None:
+        if begin is None or (token.start < read_to and token.low in _RESTARTS):
             continue
-        pair = token.low in ("from", "von", "de", "des", "du", "vs", "versus", "or", "oder", "ou", "o", "y")
+        pair = token.low in _FROM or token.low in _OR
         items, end = _pair(tokens, index) if pair else _list(tokens, begin)
+        read_to = max(read_to, end)
         if _acceptable(items, token.low):
             names = tuple(dict.fromkeys(plain_line(_raw(text, item), 60).strip("\"' ") for item in items))
             names = tuple(name for name in names if name)
@@ -139,25 +146,14 @@ def _opens(text: Text, tokens: list[_Token], index: int, *, foreign: bool) -> in
         return index + 1 if _AS_VERBS.search(text.before(token.start, 80)) else None
     if _LISTING.match(low):
         skipped = index + 1
-        while skipped < len(tokens) and tokens[skipped].low in (
-            ":",
-            "are",
-            "(",
-            "like",
-            "such",
-            "as",
-            "namely",
-            "\n",
-            "-",
-            "sind",
-        ):
+        while skipped < len(tokens) and tokens[skipped].low in _LEADS_IN:
             skipped += 1
         return skipped if skipped > index + 1 else None
     if low == "(" or (low == ":" and index and _LISTED.fullmatch(tokens[index - 1].low)):
         return index + 1
-    if low in ("from", "von", "de", "des", "du"):
+    if low in _FROM:
         return index if _APART.search(text.before(token.start, 60)) else None
-    if low in ("or", "oder", "ou", "o", "vs", "versus"):
+    if low in _OR:
         beside = {tokens[index - 1].low if index else "", following}
         known = (
             low in ("vs", "versus")
@@ -176,27 +172,23 @@ def _list(tokens: list[_Token], begin: int) -> tuple[list[list[_Token]], int]:
     index = begin
     while index < len(tokens) and len(items) <= MAX_LABELS:
         low = tokens[index].low
+        name = low[0].isalnum() or low[0] in "\"'"
         if low in _SEPARATORS or (low in ("\n", "-", "*", "•") and _bullet(tokens, index)):
             if items[-1]:
                 items.append([])
-        elif (
-            low in _STOP
-            or "/" in low
-            or (not items[-1] and low in _STOP_FIRST)
-            or not (low[0].isalnum() or low[0] in "\"'")
-        ):
+        elif not name or low in _STOP or "/" in low or (not items[-1] and low in _STOP_FIRST):
             break
-        elif (
-            items[-1]
-            or low not in _ARTICLES
-            or (index + 1 < len(tokens) and tokens[index + 1].low in _SEPARATORS)
-        ):
+        elif items[-1] or low not in _ARTICLES or _ends_item(tokens, index):
             if len(items[-1]) > MAX_WORDS:
                 break
             items[-1].append(tokens[index])
         index += 1
     items = _trim([item for item in items if item])
     return items, items[-1][-1].end if items else 0
+
+
+def _ends_item(tokens: list[_Token], index: int) -> bool:
+    return index + 1 < len(tokens) and tokens[index + 1].low in _SEPARATORS
 
 
 def _bullet(tokens: list[_Token], index: int) -> bool:
@@ -221,7 +213,7 @@ def _pair(tokens: list[_Token], index: int) -> tuple[list[list[_Token]], int]:
     if not left or not right:
         return [], 0
     joined = tokens[index].low
-    if joined in ("or", "oder", "ou", "o", "vs", "versus") and left[-1].low in LABEL_WORDS:
+    if joined in _OR and left[-1].low in LABEL_WORDS:
         left = left[-1:]
     if left[-1].low in TEXT_NOUNS and len(left) > 1:
         left = left[:-1]
@@ -230,13 +222,11 @@ def _pair(tokens: list[_Token], index: int) -> tuple[list[list[_Token]], int]:
     return items, items[-1][-1].end
 
 
-_OPEN_WORDS = words(
-    "tell tells telling distinguish distinguishes separate separates sort sorts know whether if sounds "
-    "apart split"
-    " unterscheide unterscheidet trenne trennt ob si distingue distinguer separa séparer detect "
-    "classify sind sont son"
-    " est es ist or between"
-)
+_OPEN_WORDS = words("""
+    tell tells telling distinguish distinguishes separate separates sort sorts know whether if sounds apart
+    split unterscheide unterscheidet trenne trennt ob si distingue distinguer separa séparer detect classify
+    sind sont son est es ist or between
+""")
 
 
 def _trim(items: list[list[_Token]]) -> list[list[_Token]]:
@@ -268,11 +258,11 @@ def _acceptable(items: list[list[_Token]], opener: str) -> bool:
     flat = [w for item in words for w in item]
     if any(item[-1] in _GENERIC or item[0] in _GENERIC or item[0].isdecimal() for item in words):
         return False
-    if opener in ("or", "oder", "ou", "o", "vs", "versus") or opener in LABEL_WORDS:
+    if opener in _OR or opener in LABEL_WORDS:
         # Such words join anything; only class names that are known as such count, or quoted ones.
         quoted = all(item[0].low[0] in "\"'" for item in items)
         return quoted or opener in ("vs", "versus") or all(item[0] in LABEL_WORDS for item in words)
-    if opener in ("from", "von", "de", "des", "du"):
+    if opener in _FROM:
         nouns = [item[-1] in TEXT_NOUNS and item[-1] not in LABEL_WORDS for item in words[:2]]
         return nouns[0] == nouns[1]
     return not (opener == "(" and len(items) == 2 and not set(flat) & LABEL_WORDS and len(flat) > 4)

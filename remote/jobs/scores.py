@@ -11,8 +11,10 @@ Design
 * Convention, also written into ``metrics.json``: the mean over classes is over *all known classes*, and a
   class that occurs neither as truth nor as prediction scores 0 (``zero_division=0``). Within a resample, a
   class that only the resample lost is left out of its mean instead of counting as 0.
-* With few rows a class the resamples' macro-F1 is biased (1,000 classes of 5 rows: by 0.015), so the
-  percentiles are shifted by the bootstrap's own estimate of its bias, the resamples' mean minus the value.
+* With few rows a class the resamples' macro-F1 is biased (1,000 classes of 5 rows: by 0.015), and so is
+  ECE, so their percentiles are shifted by the bootstrap's own estimate of its bias, the resamples' mean
+  minus the value. Differences are never shifted: noise in the shift could make a gap of one row look
+  certain.
 * A test without a single mistake has a degenerate bootstrap. Its lower bound is the exact
   (Clopper-Pearson) one, ``0.025 ** (1 / n)``.
 * The interval is widened to hold the value itself.
@@ -47,6 +49,7 @@ CONVENTION = (
 )
 LOWER_IS_BETTER = frozenset({"rmse", "mae", "ece"})
 _LEAST = {"mcc": -1.0, "spearman": -1.0, "r2": -np.inf}  # where a score's range is not 0 .. 1
+_BIASED = frozenset({"macro_f1", "balanced_accuracy"})  # means over classes that may have few rows
 _MOST = {"rmse": np.inf, "mae": np.inf}
 
 Floats = NDArray[np.float64]
@@ -200,7 +203,12 @@ def scored(
     floor = TAIL ** (1 / len(truth)) if perfect else None
     return {
         name: interval(
-            value, drawn[name], floor=floor, least=_LEAST.get(name, 0.0), most=_MOST.get(name, 1.0)
+            value,
+            drawn[name],
+            floor=floor,
+            least=_LEAST.get(name, 0.0),
+            most=_MOST.get(name, 1.0),
+            biased=name in _BIASED,
         )
         for name, value in point.items()
     }
@@ -210,7 +218,7 @@ def scored_ece(correct: NDArray[Any], confidence: Floats, seed: int, resamples: 
     gaps = _gap_by_bin(correct, confidence, ECE_BINS)
     rng, n = np.random.default_rng(seed), len(correct)
     drawn = np.concatenate([np.abs(w @ gaps).sum(axis=1) / n for w in _weights(n, rng, resamples)])
-    return interval(ece(correct, confidence), drawn, least=0.0, most=1.0)
+    return interval(ece(correct, confidence), drawn, least=0.0, most=1.0, biased=True)
 
 
 def scored_mean(hits: NDArray[Any], seed: int, resamples: int = RESAMPLES) -> Score:
@@ -222,10 +230,19 @@ def scored_mean(hits: NDArray[Any], seed: int, resamples: int = RESAMPLES) -> Sc
 
 
 def interval(
-    value: float, drawn: Floats, *, floor: float | None = None, least: float = -np.inf, most: float = np.inf
+    value: float,
+    drawn: Floats,
+    *,
+    floor: float | None = None,
+    least: float = -np.inf,
+    most: float = np.inf,
+    biased: bool = False,
 ) -> Score:
-    """The bias-corrected percentile interval of ``drawn`` within the score's range ``least`` .. ``most``."""
-    low, high = np.quantile(drawn, [TAIL, 1 - TAIL]) - (drawn.mean() - value)
+    """The percentile interval of ``drawn`` within the score's range ``least`` .. ``most``.
+
+    ``floor``: the lower bound is at most this. ``biased``: correct for the bias of the resamples.
+    """
+    low, high = np.quantile(drawn, [TAIL, 1 - TAIL]) - (drawn.mean() - value if biased else 0.0)
     if floor is not None:
         low = min(low, floor)
     return {

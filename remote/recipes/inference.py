@@ -31,6 +31,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -58,6 +59,7 @@ class Encoder(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
+        self.recompute = False  # in training: compute activations twice instead of keeping them
         stack = _layers(model)
         self.splits = stack is not None and self._runs_layer_by_layer()
         self.depth = len(stack) if stack is not None else 0
@@ -118,7 +120,10 @@ class Encoder(nn.Module):
         if not bool(mask.all()):
             bias = (1.0 - mask[:, None, None, :].to(hidden.dtype)) * torch.finfo(hidden.dtype).min
         for layer in self.layers[start:end]:
-            hidden = layer(hidden, bias)
+            if self.recompute and torch.is_grad_enabled():
+                hidden = checkpoint(layer, hidden, bias, use_reentrant=False)
+            else:
+                hidden = layer(hidden, bias)
         return hidden
 
     @torch.inference_mode()

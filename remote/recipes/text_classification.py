@@ -151,7 +151,9 @@ class Config:
     )
     max_length: int = setting(128, "tokens", "longer texts are cut")
     max_train_rows: int | None = setting(None, "rows", "train on a seeded sample of so many rows")
-    typo_augmentation: float = setting(0.0, "share", "rows repeated with typing errors, against losses under typos")
+    typo_augmentation: float = setting(
+        0.0, "share", "rows repeated with typing errors, against losses under typos"
+    )
     ensemble: str = setting("auto", "", "on, off, auto: mix in the linear model if validation says it helps")
     refit: bool = setting(
         True, "", "fit the linear model once more, on the validation rows too, before packing"
@@ -322,7 +324,9 @@ def sampled(rows: Rows, config: Config) -> Rows:
     chosen = list(range(len(rows)))
     if config.max_train_rows and config.max_train_rows < len(rows):
         chosen = sorted(rng.sample(chosen, config.max_train_rows))
-    again = rng.sample(chosen, round(config.typo_augmentation * len(chosen))) if config.typo_augmentation else []
+    again = (
+        rng.sample(chosen, round(config.typo_augmentation * len(chosen))) if config.typo_augmentation else []
+    )
     texts = [rows.texts[i] for i in chosen] + [_with_typos(rows.texts[i], rng) for i in again]
     both = chosen + again
     return Rows([rows.row_ids[i] for i in both], texts, [rows.raw[i] for i in both], rows.targets[both])
@@ -610,10 +614,10 @@ class Tuner:
         for module in encoder.modules():
             if isinstance(module, nn.Dropout):
                 module.p = self.config.dropout
-        if self.config.gradient_checkpointing:
-            encoder.model.gradient_checkpointing_enable(  # type: ignore[operator]
-                gradient_checkpointing_kwargs={"use_reentrant": False}
-            )
+        encoder.recompute = self.config.gradient_checkpointing
+        if encoder.recompute and not encoder.splits:
+            detail = "This encoder's layers cannot be run one by one: activations are kept in memory."
+            job.say("warning", kind="no_gradient_checkpointing", detail=detail)
         self.params = trainable(encoder, state.frozen)
         self.before = {name: p.detach().clone() for name, p in self.params.items()}
         self.params |= {"head.weight": self.head.weight, "head.bias": self.head.bias}
@@ -706,7 +710,10 @@ class Tuner:
         self, rows: Rows, hidden: Hidden | None, chosen: list[int], p: float, objective: Objective
     ) -> None:
         config = self.config
-        factor = min(p / config.warmup_fraction if config.warmup_fraction else 1.0, (1 - p) / (1 - config.warmup_fraction))
+        factor = min(
+            p / config.warmup_fraction if config.warmup_fraction else 1.0,
+            (1 - p) / (1 - config.warmup_fraction),
+        )
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * factor
         if config.dropout:
@@ -775,8 +782,8 @@ class Tuner:
         state = self.state
         if len(state.history) - 1 - state.best < self.config.patience:
             return False
-        first, last = state.history[max(state.best, 1)], state.history[-1]
-        if last["val_loss"] > first["val_loss"] and last["train_loss"] < first["train_loss"]:
+        lowest, last = min(state.history[1:], key=lambda entry: entry["val_loss"]), state.history[-1]
+        if last["val_loss"] > lowest["val_loss"] and last["train_loss"] < lowest["train_loss"]:
             detail = "The model fits its training rows better and new ones worse: training stopped early."
             self.job.say("warning", kind="overfit", detail=detail)
         return True

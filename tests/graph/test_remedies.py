@@ -14,6 +14,7 @@ from graph.names import FailureKind, Stage
 from graph.remedies import Limits, Remedy, config_diff, remedy
 from graph.routes import MAX_ATTEMPTS
 from graph.state import Attempt
+from remote.recipes.registry import Registry
 
 CONFIG: Mapping[str, Any] = {
     "batch_size": 32,
@@ -209,6 +210,14 @@ def test_attempts_of_other_kinds_do_not_use_up_a_ladder_but_count_towards_the_en
     assert first is not None
     assert first.changes == {"batch_size": 16, "gradient_accumulation": 2}
     assert remedy(FailureKind.OUT_OF_MEMORY, CONFIG, [*past, past[0]], {}) is None
+
+
+def test_remedies_change_only_settings_that_the_recipe_has() -> None:
+    known = dict(Registry().for_family("multiclass").defaults())
+    assert CONFIG.keys() <= known.keys()
+    for kind in FailureKind:
+        for found, _ in climb(kind, known, {"approved_s": 300.0, "spent_s": 10.0}):
+            assert found.changes.keys() <= known.keys()
 
 
 # What holds of every remedy

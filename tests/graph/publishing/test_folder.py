@@ -82,6 +82,14 @@ async def test_a_replacement_is_exact(tmp_path: Path) -> None:
     assert {name.partition("/")[0] for name in tree(tmp_path)} == {"run", "x"}
 
 
+async def test_what_already_stands_there_is_left_alone(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    await publish(run, tmp_path / "x")
+    before = (tmp_path / "x" / "report.md").stat().st_ino
+    await publish(run, tmp_path / "x")
+    assert (tmp_path / "x" / "report.md").stat().st_ino == before
+
+
 async def test_a_changed_publication_is_made_whole_again(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     await publish(run, tmp_path / "x")

@@ -218,6 +218,12 @@ async def test_search_passes_over_what_is_off_topic(world: World) -> None:
     assert [c.usable for c in found] == [True, False]
 
 
+async def test_search_marks_what_the_hub_switched_off(world: World) -> None:
+    world.repo.disabled = True
+    found = (await world.source().search(TASK))[0]
+    assert (found.usable, found.why_not) == (False, "the Hub has switched it off")
+
+
 async def test_a_multilingual_encoder_for_another_language(world: World) -> None:
     for name in (ENGLISH, MANY):
         world.server.add("model", Repo(name, dict(MODEL), tags=["license:apache-2.0"]))

@@ -20,8 +20,8 @@ from tests.graph.understanding.table import ROWS, sentence
 
 SAID = """
     train a model sort classify detect reviews tickets positive negative from into by and or not $5 10 minutes
-    under max https://x.y/z.csv a/b acme/x tickets.csv "quoted" 'x' `code` ``` ( ) : ; , . / ? ! < > | - * binary
-    regression accuracy recall only column publish to public private between 5 € for free German 🚀 ﷺ ß
+    under max https://x.y/z.csv a/b acme/x tickets.csv "quoted" 'x' `code` ``` ( ) : ; , . / ? ! < > | - *
+    binary regression accuracy recall only column publish to public private between 5 € for free German 🚀 ﷺ ß
 """
 WORDS = (*SAID.split(), "\n", "\u202e", "\x00", "\u0130")
 ANY_TEXT = st.text(max_size=400) | st.lists(st.sampled_from(WORDS), max_size=60).map(" ".join)

@@ -163,8 +163,8 @@ def test_the_recipe_passes_and_its_speeds_are_measured(tmp_path: Path, base: Pat
     folder = Folder(tmp_path / "job", base, family)
     result = folder.run()
     assert [check["name"] for check in result["checks"]] == [
-        "syntax", "names", "forbidden_calls", "imports", "arguments", "columns", "labels", "run", "finite_loss",
-        "files", "shapes", "save_reload", "overfits_batch", "speed",
+        "syntax", "names", "forbidden_calls", "imports", "arguments", "columns", "labels", "run",
+        "finite_loss", "files", "shapes", "save_reload", "overfits_batch", "speed",
     ]  # fmt: skip
     assert all(check["ok"] for check in result["checks"])
     assert set(result["rows_per_s"]) == {"embed", "train_full", "train_frozen_half"}

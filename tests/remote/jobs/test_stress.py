@@ -59,7 +59,7 @@ def test_suggestions_are_ranked_and_their_settings_are_known_to_the_recipe(asses
     assert losses == sorted(losses, reverse=True)
     assert any(item["id"].startswith("more_rows:") for item in found)
     typos = next(item for item in found if item["id"] == "typo_augmentation")
-    assert typos["overrides"] == {"typo_share": 0.3}
+    assert typos["overrides"] == {"typo_augmentation": 0.3}
     for item in found:
         Config.from_mapping(item["overrides"] | {"labels": ["a", "b"]})
 

@@ -67,30 +67,23 @@ def make_base(folder: Path, layers: int = 2, seed: int = 0) -> Path:
     return folder
 
 
-def texts(count: int, seed: int) -> list[tuple[str, list[str]]]:
-    """Texts with the one or two topics that they are about."""
-    rng = random.Random(seed)
-    made = []
-    for _ in range(count):
-        topics = sorted(rng.sample(sorted(TOPICS), rng.choice((1, 1, 2))))
-        words = [rng.choice(TOPICS[topic]) for topic in topics for _ in range(2)]
-        words += rng.choices(FILLERS, k=rng.randrange(2, 9))
-        rng.shuffle(words)
-        made.append((" ".join(words), topics))
-    return made
-
-
 def labelled(family: str, count: int, seed: int) -> list[dict[str, Any]]:
+    """Rows about one topic, or (multi-label) one or two, between words that say nothing."""
+    rng = random.Random(seed)
     rows = []
-    for i, (text, topics) in enumerate(texts(count, seed)):
+    for i in range(count):
+        topics = sorted(rng.sample(sorted(TOPICS), rng.choice((1, 2)) if family == "multilabel" else 1))
+        words = [rng.choice(TOPICS[topic]) for topic in topics for _ in range(3)]
+        words += rng.choices(FILLERS, k=rng.randrange(1, 6))
+        rng.shuffle(words)
         label: Any = topics
         if family == "multiclass":
             label = topics[0]
         elif family == "binary":
             label = "yes" if "loan" in topics else "no"
         elif family == "regression":
-            label = 100.0 + 10.0 * len(topics) + (5.0 if "card" in topics else 0.0)
-        rows.append({"row_id": i + 1000 * seed, "text": text, "label": label})
+            label = {"card": 100.0, "loan": 110.0, "transfer": 130.0}[topics[0]]
+        rows.append({"row_id": i + 1000 * seed, "text": " ".join(words), "label": label})
     return rows
 
 
@@ -168,6 +161,7 @@ def make_job(folder: Path, base: Path, family: str = "multiclass", rows: int = 1
         "head_learning_rate": 1e-2,
         "frozen_layers": 1,
         "max_length": 32,
+        "threads": 1,  # a second thread only waits on work this small
         "refit": False,  # the packed model is the one whose answers on validation were written
     }
     return Job(folder, values | config)
