@@ -65,11 +65,13 @@ class FinishedRun:
 class Intern:
     """``home`` is where runs and downloads live (default: ``INTERN_HOME``)."""
 
-    def __init__(self, home: str | Path | None = None, *, settings: Settings | None = None, parts: Parts = Parts()):
+    def __init__(
+        self, home: str | Path | None = None, *, settings: Settings | None = None, parts: Parts | None = None
+    ):
         self._settings = settings or load_settings()
         if home is not None:
             self._settings = self._settings.model_copy(update={"home": Path(home).expanduser().absolute()})
-        self._parts = parts
+        self._parts = parts or Parts()
 
     def run(
         self,

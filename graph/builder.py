@@ -59,6 +59,7 @@ class Step:
 
 
 S = Stage
+_NEVER_FAIL = (S.CHOOSE_DATASET, S.APPROVE_COMPUTE, S.APPROVE_PUBLISH, S.NEEDS_HUMAN, S.CANCELLED, S.FAILED)
 PICTURE = (
     Step(S.INTAKE, intake.run, routes.after_intake, (S.RESEARCH, S.NEEDS_HUMAN)),
     Step(S.RESEARCH, research.run, routes.after_research, (S.CHOOSE_DATASET, S.NEEDS_HUMAN)),
@@ -84,8 +85,7 @@ PICTURE = (
         None,
         routes.after_needs_human,
         (S.INTAKE, S.AUDIT, S.SMOKE_TEST, S.LAUNCH, S.CANCELLED),
-        (S.RESEARCH, S.WRITE_SCRIPT, S.REPAIR, S.BASELINES, S.PLAN, S.WATCH, S.RECOVER, S.EVALUATE, S.STRESS)
-        + (S.PACKAGE, S.PUBLISH, S.DONE),
+        tuple(s for s in Stage if s not in _NEVER_FAIL),
     ),
     Step(S.CANCELLED, cancelled.run),
     Step(S.FAILED, failed.run),
@@ -97,7 +97,9 @@ def build(saver: BaseCheckpointSaver[str]) -> CompiledStateGraph[RunState, Deps,
     graph: StateGraph[RunState, Deps, RunState, RunState] = StateGraph(RunState, context_schema=Deps)
     graph.add_edge(START, Stage.INTAKE)
     for step in PICTURE:
-        graph.add_node(step.stage.value, _ask(step.stage) if step.work is None else _work(step.stage, step.work))
+        graph.add_node(
+            step.stage.value, _ask(step.stage) if step.work is None else _work(step.stage, step.work)
+        )
         if step.route is None:
             graph.add_edge(step.stage.value, END)
         else:
@@ -143,8 +145,7 @@ def mermaid() -> str:
     for step in PICTURE:
         if step.work is None:
             lines.append(f"    {step.stage} : {step.stage} ⏸")
-        for target in step.to:
-            lines.append(f"    {step.stage} --> {target}")
+        lines += [f"    {step.stage} --> {target}" for target in step.to]
         if step.route is None:
             lines.append(f"    {step.stage} --> [*]")
     return "\n".join(lines)

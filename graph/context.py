@@ -58,7 +58,14 @@ class Context:
         await self.say(EventType.STAGE_FINISHED, seconds=round(seconds, 3))
 
     def question(
-        self, kind: DecisionKind, stage: Stage, text: str, choices: tuple[Choice, ...], *, slug: str = "", **more: Any
+        self,
+        kind: DecisionKind,
+        stage: Stage,
+        text: str,
+        choices: tuple[Choice, ...],
+        *,
+        slug: str = "",
+        **more: Any,
     ) -> Question:
         """A question whose id is unique in the run and the same when this visit runs again."""
         slug = slug or stage.value

@@ -206,10 +206,17 @@ class TrainingFacts:
 class Recipe(Protocol):
     """One task family's recipe as the graph sees it; implementations are registered in ``remote/recipes``."""
 
-    name: str
-    families: tuple[str, ...]
-    script: Path  # the training script, copied verbatim into the deliverables
-    companions: tuple[Path, ...]  # files that the packaged model needs (inference.py)
+    @property
+    def name(self) -> str: ...
+    @property
+    def families(self) -> tuple[str, ...]: ...
+    @property
+    def script(self) -> Path:
+        """The training script, copied verbatim into the deliverables."""
+
+    @property
+    def companions(self) -> tuple[Path, ...]:
+        """Files that the script and the packaged model need beside them (inference.py)."""
 
     def defaults(self) -> Mapping[str, Any]:
         """config.json with its default values."""

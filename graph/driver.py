@@ -205,10 +205,17 @@ class Driver:
         held = await store.decision(question.id)
         if held is None and (ahead := answer_ahead(question, run.request)):
             value, why = ahead
-            held, _ = await store.decide(decision_for(question, run, value, run.request.requester, deps.at(), why))
+            held, _ = await store.decide(
+                decision_for(question, run, value, run.request.requester, deps.at(), why)
+            )
         if held is None:
             await store.update_run(
-                run.id, fence=deps.fence, at=deps.at(), status=RunStatus.WAITING, stage=stage, question=question
+                run.id,
+                fence=deps.fence,
+                at=deps.at(),
+                status=RunStatus.WAITING,
+                stage=stage,
+                question=question,
             )
             held = await store.decision(question.id)  # one that came in between
         if held is None:

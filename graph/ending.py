@@ -18,7 +18,12 @@ INTERNAL = ("work", "raw")  # intermediate results, and the raw copy of the data
 
 
 async def end(
-    state: RunState, context: Context, status: RunStatus, detail: str, hint: str = "", failure: Failure | None = None
+    state: RunState,
+    context: Context,
+    status: RunStatus,
+    detail: str,
+    hint: str = "",
+    failure: Failure | None = None,
 ) -> None:
     training = state.get("training")
     if status is RunStatus.DONE:
@@ -69,7 +74,8 @@ async def write_log(context: Context) -> None:
     """``events.jsonl``: the run's log as one file."""
     lines = [
         json.dumps(
-            {"seq": e.seq, "at": e.at, "type": e.type, "stage": e.stage, **{"payload": e.payload}}, ensure_ascii=False
+            {"seq": e.seq, "at": e.at, "type": e.type, "stage": e.stage, "payload": e.payload},
+            ensure_ascii=False,
         )
         for e in await context.deps.store.events(context.run_id)
     ]

@@ -50,7 +50,8 @@ def copy_file(source: Path, path: Path) -> None:
 
 
 def copy_tree(source: Path, path: Path, ignore: tuple[str, ...] = ()) -> None:
-    """Copy a folder of plain files, without the entries ``ignore`` at its top; what was at ``path`` is replaced once the copy is whole."""
+    """Copy a folder of plain files, without the entries ``ignore`` at its top; what was
+    at ``path`` is replaced once the copy is whole."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     shutil.rmtree(temporary, ignore_errors=True)
 

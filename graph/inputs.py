@@ -1,4 +1,7 @@
-"""What the jobs of a run are given, and what they need of a machine. The training script's inputs never include the test rows."""
+"""What the jobs of a run are given, and what they need of a machine.
+
+The training script's inputs never include the test rows.
+"""
 
 from __future__ import annotations
 

@@ -104,7 +104,9 @@ async def _follow(context: Context, ref: JobRef, until: str, to_end: bool, lines
             if outcome:
                 continue
             if event.type is JobEventType.FAILED:
-                outcome = Outcome(kind=_kind(event.fields.get("kind")), detail=str(event.fields.get("detail", "")))
+                outcome = Outcome(
+                    kind=_kind(event.fields.get("kind")), detail=str(event.fields.get("detail", ""))
+                )
             elif event.type is JobEventType.RESULT and event.stage == until:
                 outcome = Outcome(result=event.fields.get("data") or {})
             if outcome and not to_end:
@@ -186,7 +188,10 @@ async def _retell(context: Context, ref: JobRef, event: JobEvent) -> None:
         )
     elif event.type is JobEventType.WARNING:
         await context.say(
-            EventType.JOB_WARNING, name, kind=str(fields.get("kind", "")), detail=str(fields.get("detail", ""))
+            EventType.JOB_WARNING,
+            name,
+            kind=str(fields.get("kind", "")),
+            detail=str(fields.get("detail", "")),
         )
     elif event.type is JobEventType.FAILED:
         await context.say(

@@ -23,7 +23,9 @@ async def write_manifest(
     config = context.dir / "config.json"
     body["code"]["config_sha256"] = sha256_file(config) if config.is_file() else None
     training = context.dir / "training.json"
-    body["versions"] = json.loads(training.read_text("utf-8")).get("versions", {}) if training.is_file() else {}
+    body["versions"] = (
+        json.loads(training.read_text("utf-8")).get("versions", {}) if training.is_file() else {}
+    )
     write_json(context.dir / "run.json", body)
 
 
@@ -56,10 +58,18 @@ def manifest(
         }
         if data
         else None,
-        "base_model": {"id": model.id, "source": model.source, "revision": model.revision, "licence": model.licence}
+        "base_model": {
+            "id": model.id,
+            "source": model.source,
+            "revision": model.revision,
+            "licence": model.licence,
+        }
         if model
         else None,
-        "code": {"recipe": script.recipe if script else None, "script_sha256": script.sha256 if script else None},
+        "code": {
+            "recipe": script.recipe if script else None,
+            "script_sha256": script.sha256 if script else None,
+        },
         "seed": state["request"].seed,
         "hardware": plan.hardware if plan else None,
         "backend": plan.backend if plan else None,
@@ -71,7 +81,9 @@ def manifest(
             "training_estimated": plan.estimated_s if plan else None,
             "training_actual": training.seconds if training else None,
             "by_stage": {
-                e.stage.value: e.payload["seconds"] for e in events if e.type is EventType.STAGE_FINISHED and e.stage
+                e.stage.value: e.payload["seconds"]
+                for e in events
+                if e.type is EventType.STAGE_FINISHED and e.stage
             },
         },
         "usd": {

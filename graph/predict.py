@@ -17,7 +17,9 @@ from remote.protocol import JobEventType
 MAX_TEXT_CHARS = 100_000
 
 
-async def predict(deps: Deps, run_id: str, texts: Sequence[str], *, allow_unisolated: bool) -> list[Mapping[str, Any]]:
+async def predict(
+    deps: Deps, run_id: str, texts: Sequence[str], *, allow_unisolated: bool
+) -> list[Mapping[str, Any]]:
     """``[{text, label, confidence, scores, unlike_training, vocabulary_coverage}]``, in the order of ``texts``.
 
     Raises StageFailed when the run has no model, BackendError when no job can run.

@@ -6,7 +6,7 @@ Decisions:
   nothing, so no remedy is tried twice for nothing. How many rungs were used stands in the trail of attempts,
   which is persisted with the run: a new process continues on the same rung.
 - The *effective* batch (batch size times accumulation) is never touched, so a run that was short of memory
-  trains the same model as one that was not.
+  trains the same model as one that was not, and goes on from its checkpoint where it left one.
 - Rates far outside of what fine-tuning uses go straight to the recipe's default: thirds of an absurd value
   are absurd too.
 - ``raises_cost`` is a claim about money and time: unless :class:`Limits` shows that the remedy stays within
@@ -148,14 +148,19 @@ def _halve_batch(config: Mapping[str, Any], limits: Limits) -> _Rung | None:
     text = (
         f"I halve the batch to {batch // 2} rows and accumulate twice the steps, which trains the same model."
     )
-    return _Rung("retry", text, {"batch_size": batch // 2, "gradient_accumulation": accumulation * 2})
+    return _Rung(_again(limits), text, {"batch_size": batch // 2, "gradient_accumulation": accumulation * 2})
 
 
 def _checkpoint_gradients(config: Mapping[str, Any], limits: Limits) -> _Rung | None:
     if config.get("gradient_checkpointing"):
         return None
     text = "I recompute activations instead of keeping them: less memory for a third more time."
-    return _Rung("retry", text, {"gradient_checkpointing": True}, CHECKPOINTING_SLOWDOWN)
+    return _Rung(_again(limits), text, {"gradient_checkpointing": True}, CHECKPOINTING_SLOWDOWN)
+
+
+def _again(limits: Limits) -> Action:
+    """How to go on after a change that leaves the model's mathematics alone: its checkpoint still fits."""
+    return "resume" if limits.get("checkpoint", False) else "retry"
 
 
 def _shorten(config: Mapping[str, Any], limits: Limits) -> _Rung | None:

@@ -44,15 +44,21 @@ class Reproduction:
         if self.same:
             return f"The same predictions on all {self.rows} test rows: {scores}."
         within = "within" if self.agrees else "outside"
-        return (
-            f"{self.differing} of {self.rows} test rows are predicted differently: {scores}, {within} the 95 % interval."
-        )
+        share = f"{self.differing} of {self.rows} test rows are predicted differently"
+        return f"{share}: {scores}, {within} the 95 % interval."
 
 
 async def reproduce(deps: Deps, state: RunState, run_id: str) -> Reproduction:
     """Raises StageFailed when the run left too little to redo it, BackendError when no job can run."""
     folder, into = deps.run_dir(run_id), deps.run_dir(run_id) / "reproduced"
-    needed = ["config.json", "train.py", "schedule.json", "predictions.csv", "metrics.json", "data/test.jsonl"]
+    needed = [
+        "config.json",
+        "train.py",
+        "schedule.json",
+        "predictions.csv",
+        "metrics.json",
+        "data/test.jsonl",
+    ]
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing or not Path(state["model"].path).is_dir():
         raise StageFailed(
@@ -85,7 +91,11 @@ async def reproduce(deps: Deps, state: RunState, run_id: str) -> Reproduction:
             f"{key}-evaluate",
             run_id,
             (Program("evaluate", "evaluate", _evaluation(state)),),
-            (*data, Input("trained", str(into / "trained")), Input("base_model", state["model"].path, shared=True)),
+            (
+                *data,
+                Input("trained", str(into / "trained")),
+                Input("base_model", state["model"].path, shared=True),
+            ),
             HEAVY,
             state["request"].allow_unisolated,
         ),

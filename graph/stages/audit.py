@@ -59,7 +59,9 @@ async def _fetch(context: Context, candidate: Candidate) -> DataFiles:
     for source in context.deps.sources:
         if source.name == candidate.source:
             return await source.fetch(candidate, context.dir / "raw")
-    raise StageFailed(f"The source {candidate.source!r} is not set up here.", "`intern doctor` shows the sources.")
+    raise StageFailed(
+        f"The source {candidate.source!r} is not set up here.", "`intern doctor` shows the sources."
+    )
 
 
 async def _audit(
@@ -98,7 +100,9 @@ async def _audit(
         family=TaskFamily(result["family"]),
         labels=tuple(result["labels"]),
         rows=result["rows"],
-        findings=tuple(Finding(f["kind"], f["severity"], f["detail"], f.get("done", "")) for f in result["findings"]),
+        findings=tuple(
+            Finding(f["kind"], f["severity"], f["detail"], f.get("done", "")) for f in result["findings"]
+        ),
         split_sha256=result["split_sha256"],
         imbalance=result.get("imbalance") or 1.0,
         words_p95=result.get("words_p95") or 0.0,

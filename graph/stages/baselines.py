@@ -7,9 +7,9 @@ from typing import Any
 
 from graph import jobs
 from graph.context import Context
+from graph.inputs import metric_of
 from graph.names import EventType
 from graph.state import RunState, Scored
-from graph.inputs import metric_of
 
 
 async def run(state: RunState, context: Context) -> RunState:
@@ -39,7 +39,9 @@ def advice(result: Mapping[str, Any], rows: tuple[Scored, ...], metric: str) -> 
     scores = {row.name: row.score for row in rows}
     notes = []
     if result.get("ceiling_reached"):
-        notes.append("A baseline is already near perfect: training may not be worth it, and the data may be too easy.")
+        notes.append(
+            "A baseline is already near perfect: training may not be worth it, and the data may be too easy."
+        )
     if result.get("overlap") and {"tfidf_lr", "embedding_lr"} <= scores.keys():
         a, b = scores["tfidf_lr"], scores["embedding_lr"]
         notes.append(

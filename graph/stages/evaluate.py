@@ -27,7 +27,10 @@ async def run(state: RunState, context: Context) -> RunState:
         "assess",
         tuple(Program(name, name, config) for name in ("evaluate", "stress", "card")),
         (
-            *(Input(f"{split}.jsonl", str(context.dir / "data" / f"{split}.jsonl")) for split in state["audit"].rows),
+            *(
+                Input(f"{split}.jsonl", str(context.dir / "data" / f"{split}.jsonl"))
+                for split in state["audit"].rows
+            ),
             Input("trained", str(work / "train")),
             Input("baselines", str(work / "probe" / "baselines")),
             Input("base_model", state["model"].path, shared=True),
@@ -74,7 +77,8 @@ async def facts(state: RunState, context: Context) -> dict[str, object]:
         "run_id": context.run_id,
         "title": state["task"].title,
         "task": task,
-        "candidate": plain(data.candidate) | ({"id": data.candidate.title} if data.candidate.source == "file" else {}),
+        "candidate": plain(data.candidate)
+        | ({"id": data.candidate.title} if data.candidate.source == "file" else {}),
         "human": plain(data.human),
         "audit": plain(state["audit"]) | {"folder": "data"},
         "plan": plain(state["plan"]),

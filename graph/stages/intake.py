@@ -28,7 +28,9 @@ async def run(state: RunState, context: Context) -> RunState:
                 "The request is still not clear to me.",
                 'Write it as one sentence, such as "Sort our support tickets by intent, data in tickets.csv".',
             )
-        asked = replace(read.question, id=f"{context.run_id}:{read.question.id}:{context.stage}-{context.visit}")
+        asked = replace(
+            read.question, id=f"{context.run_id}:{read.question.id}:{context.stage}-{context.visit}"
+        )
         asked = replace(asked, stage=Stage.NEEDS_HUMAN, back_to=Stage.INTAKE)
         return RunState(question=asked, answer=None, clarifications=tuple(given))
     assert read.task is not None

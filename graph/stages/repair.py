@@ -13,7 +13,9 @@ async def run(state: RunState, context: Context) -> RunState:
     attempts = tuple(state.get("attempts", ()))
     last, script = attempts[-1], state["script"]
     tried = [a for a in attempts if a.stage is last.stage]
-    mend = remedy(last.kind, script.config, tried[:-1], Limits(offers_left=0, checkpoint=False, own_script=False))
+    mend = remedy(
+        last.kind, script.config, tried[:-1], Limits(offers_left=0, checkpoint=False, own_script=False)
+    )
     if mend is None or mend.action in ("ask", "next_offer"):
         return RunState(question=_ask(context, tried, mend.text if mend else ""), answer=None)
     config = {**script.config, **mend.changes}

@@ -29,7 +29,9 @@ async def run(state: RunState, context: Context) -> RunState:
     except SourceError as error:
         if wanted is None or wanted == task.data:
             raise
-        return RunState(question=_ask(context, state.get("candidates", ()), f"{error.detail} {error.hint}"), answer=None)
+        return RunState(
+            question=_ask(context, state.get("candidates", ()), f"{error.detail} {error.hint}"), answer=None
+        )
     model = await _model(context, task)
     await context.say(
         EventType.CANDIDATES_FOUND,
@@ -44,7 +46,9 @@ async def run(state: RunState, context: Context) -> RunState:
     )
 
 
-async def _candidates(state: RunState, context: Context, wanted: str | None) -> tuple[tuple[Candidate, ...], str]:
+async def _candidates(
+    state: RunState, context: Context, wanted: str | None
+) -> tuple[tuple[Candidate, ...], str]:
     if wanted is None:
         return await _search(context, state["task"])
     for source in context.deps.sources:
@@ -116,14 +120,24 @@ async def _columns(
     return (
         best,
         *(
-            replace(best, target=name, classes=None, reasons=("another column that could be the target",), score=0.5)
+            replace(
+                best,
+                target=name,
+                classes=None,
+                reasons=("another column that could be the target",),
+                score=0.5,
+            )
             for name in others[: SHOWN - 1]
         ),
     )
 
 
 async def inspect(
-    context: Context, splits: Mapping[str, str], text_column: str | None, target: str | None, allow_unisolated: bool
+    context: Context,
+    splits: Mapping[str, str],
+    text_column: str | None,
+    target: str | None,
+    allow_unisolated: bool,
 ) -> Mapping[str, Any]:
     """Columns, proposals and a preview of raw files, found out in the sandbox."""
     inputs = tuple(Input(f"raw/{Path(path).name}", path) for path in splits.values())

@@ -59,6 +59,8 @@ async def run(state: RunState, context: Context) -> RunState:
         )
         return RunState(smoke=facts, probe_job=ref)
     kind = outcome.kind or FailureKind.UNKNOWN
-    await context.say(EventType.SMOKE_TESTED, ok=False, attempt=tries, checks=[], kind=kind, detail=outcome.detail)
+    await context.say(
+        EventType.SMOKE_TESTED, ok=False, attempt=tries, checks=[], kind=kind, detail=outcome.detail
+    )
     failed = Attempt(context.stage, kind, outcome.detail)
     return RunState(attempts=(*state.get("attempts", ()), failed))

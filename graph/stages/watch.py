@@ -20,7 +20,9 @@ async def run(state: RunState, context: Context) -> RunState:
     if outcome.result is None:
         failed = Attempt(context.stage, outcome.kind or FailureKind.UNKNOWN, outcome.detail)
         return RunState(
-            job=None, attempts=(*state.get("attempts", ()), failed), checkpoint=await _checkpoint(context, state)
+            job=None,
+            attempts=(*state.get("attempts", ()), failed),
+            checkpoint=await _checkpoint(context, state),
         )
     shutil.rmtree(out, ignore_errors=True)
     await jobs.fetch(context, job, out)

@@ -20,8 +20,16 @@ from graph.store.sqlite import BUSY_TIMEOUT_S
 
 
 def serializer() -> JsonPlusSerializer:
-    values: list[type] = [c for c in vars(state).values() if inspect.isclass(c) and dataclasses.is_dataclass(c)]
-    enums: list[type] = [names.DecisionKind, names.FailureKind, names.RunStatus, names.Stage, names.TaskFamily]
+    values: list[type] = [
+        c for c in vars(state).values() if inspect.isclass(c) and dataclasses.is_dataclass(c)
+    ]
+    enums: list[type] = [
+        names.DecisionKind,
+        names.FailureKind,
+        names.RunStatus,
+        names.Stage,
+        names.TaskFamily,
+    ]
     return JsonPlusSerializer(allowed_msgpack_modules=[(c.__module__, c.__name__) for c in (*values, *enums)])
 
 

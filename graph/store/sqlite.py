@@ -36,7 +36,7 @@ class SqliteStore:
     @classmethod
     async def open(cls, path: Path) -> SqliteStore:
         """Open and migrate. Raises StoreError when the file cannot be a database of ours."""
-        with _words(path):
+        with _Words(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             db = await aiosqlite.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             try:
@@ -79,7 +79,9 @@ class SqliteStore:
         raise RunNotFound(f"There is no run {prefix!r}.", "`intern runs` lists the runs.")
 
     async def runs(self, limit: int = 50) -> list[Run]:
-        return [_run(r) for r in await self._all("SELECT * FROM runs ORDER BY created_at DESC LIMIT ?", limit)]
+        return [
+            _run(r) for r in await self._all("SELECT * FROM runs ORDER BY created_at DESC LIMIT ?", limit)
+        ]
 
     async def runnable(self, now: float) -> list[str]:
         rows = await self._all(
@@ -104,7 +106,9 @@ class SqliteStore:
         clear_question: bool = False,
     ) -> None:
         changes: dict[str, Any] = {"updated_at": at}
-        changes |= {k: v for k, v in (("status", status), ("stage", stage), ("title", title)) if v is not None}
+        changes |= {
+            k: v for k, v in (("status", status), ("stage", stage), ("title", title)) if v is not None
+        }
         if question is not None or clear_question:
             changes["question"] = dump(question) if question is not None else None
         columns = ", ".join(f"{name} = ?" for name in changes)  # names are the literals above
@@ -148,7 +152,9 @@ class SqliteStore:
         return int(row[0])
 
     async def events(self, run_id: str, after: int = -1) -> list[Event]:
-        rows = await self._all("SELECT * FROM events WHERE run_id = ? AND seq > ? ORDER BY seq", run_id, after)
+        rows = await self._all(
+            "SELECT * FROM events WHERE run_id = ? AND seq > ? ORDER BY seq", run_id, after
+        )
         return [
             Event(
                 run_id,
@@ -165,11 +171,25 @@ class SqliteStore:
 
     async def decide(self, decision: Decision) -> tuple[Decision, bool]:
         d = decision
-        async with self._transaction() as db, db.execute(
-            "INSERT INTO decisions (interrupt_id, run_id, kind, value, actor, surface, price_usd, plan_hash, why, at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (interrupt_id) DO NOTHING",
-            (d.interrupt_id, d.run_id, d.kind, d.value, d.actor, d.surface, d.price_usd, d.plan_hash, d.why, d.at),
-        ) as cursor:
+        async with (
+            self._transaction() as db,
+            db.execute(
+                "INSERT INTO decisions "
+                "(interrupt_id, run_id, kind, value, actor, surface, price_usd, plan_hash, why, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (interrupt_id) DO NOTHING",
+                (
+                    d.interrupt_id,
+                    d.run_id,
+                    d.kind,
+                    d.value,
+                    d.actor,
+                    d.surface,
+                    d.price_usd,
+                    d.plan_hash,
+                    d.why,
+                    d.at,
+                ),
+            ) as cursor,
+        ):
             won = cursor.rowcount == 1
         held = await self.decision(d.interrupt_id)
         assert held is not None
@@ -208,14 +228,17 @@ class SqliteStore:
     # -- leases ----------------------------------------------------------------------------------------------
 
     async def lease(self, run_id: str, holder: str, now: float, ttl_s: float) -> Lease | None:
-        async with self._transaction() as db, db.execute(
-            "INSERT INTO leases (run_id, holder, fence, expires_at) VALUES (?, ?, 1, ?) "
-            "ON CONFLICT (run_id) DO UPDATE SET "
-            "  fence = fence + (holder <> excluded.holder OR expires_at <= ?), "
-            "  holder = excluded.holder, expires_at = excluded.expires_at "
-            "WHERE holder = excluded.holder OR expires_at <= ? RETURNING fence",
-            (run_id, holder, now + ttl_s, now, now),
-        ) as cursor:
+        async with (
+            self._transaction() as db,
+            db.execute(
+                "INSERT INTO leases (run_id, holder, fence, expires_at) VALUES (?, ?, 1, ?) "
+                "ON CONFLICT (run_id) DO UPDATE SET "
+                "  fence = fence + (holder <> excluded.holder OR expires_at <= ?), "
+                "  holder = excluded.holder, expires_at = excluded.expires_at "
+                "WHERE holder = excluded.holder OR expires_at <= ? RETURNING fence",
+                (run_id, holder, now + ttl_s, now, now),
+            ) as cursor,
+        ):
             row = await cursor.fetchone()
         return Lease(run_id, holder, int(row[0])) if row else None
 
@@ -243,7 +266,7 @@ class SqliteStore:
         self, run_id: str | None = None, fence: int | None = None
     ) -> AsyncIterator[aiosqlite.Connection]:
         async with self._write:
-            with _words():
+            with _Words():
                 try:
                     await self.db.execute("BEGIN IMMEDIATE")
                     if run_id is not None and fence is not None:
@@ -262,13 +285,13 @@ class SqliteStore:
             raise LeaseLost(f"Another process has taken run {run_id} over.")
 
     async def _all(self, sql: str, *values: Any) -> list[sqlite3.Row]:
-        with _words():
+        with _Words():
             async with self.db.execute(sql, values) as cursor:
                 cursor.row_factory = aiosqlite.Row
                 return list(await cursor.fetchall())
 
 
-class _words:
+class _Words:
     """Turns SQLite's errors into sentences for the person who runs this."""
 
     def __init__(self, path: Path | None = None) -> None:
@@ -282,7 +305,9 @@ class _words:
         text = str(error).lower()
         if "full" in text or "no space" in text:
             raise StoreError(
-                "The disk with the database is full.", "Free some space, then `intern resume`.", FailureKind.NO_DISK
+                "The disk with the database is full.",
+                "Free some space, then `intern resume`.",
+                FailureKind.NO_DISK,
             ) from error
         if "locked" in text or "busy" in text:
             raise StoreError(

@@ -54,7 +54,7 @@ class Finding:
         return body | {"examples": list(self.examples)} if examples else body
 
 
-class Blocked(Exception):  # noqa: N818 - not an error of the program
+class Blocked(Exception):
     """The data cannot be trained on; carries the blocking finding."""
 
     def __init__(self, kind: str, detail: str) -> None:

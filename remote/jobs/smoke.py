@@ -33,7 +33,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -313,35 +313,42 @@ def _execute(script: Path, config: Path, ear: _Ear) -> tuple[FailureKind, str] |
 def _judge_files(
     short: Run, inference: ModuleType, classes: Sequence[str], held_out: list[Row], report: Report
 ) -> None:
-    import numpy as np
-
-    model_dir = short.out / "model"
     report.expect("files", _file_problem(short.out))
     texts = [row.text for row in held_out]
-    try:
-        model = inference.Model.from_folder(model_dir)
+    with _as_check("shapes"):
+        model = inference.Model.from_folder(short.out / "model")
         answers = model.probabilities(texts)
-        again = inference.Model.from_folder(model_dir).probabilities(texts)
-        labels = [p.label for p in model.predict(texts)]
-        confidences = [p.confidence for p in model.predict(texts)]
-    except _SCRIPT_ERRORS as error:
-        traceback.print_exception(error, file=sys.stderr)
-        kind, detail = explain("inference.py", error)
-        raise JobError(kind, f"save_reload: {detail}") from error
-    shape = (len(texts), len(classes)) if classes else (len(texts),)
+    report.expect("shapes", _shape_problem(answers, len(texts), classes))
+    with _as_check("save_reload"):
+        again = inference.Model.from_folder(short.out / "model").probabilities(texts)
+        predictions = model.predict(texts)
     problem = None
-    if answers.shape != shape:
-        problem = f"the model answers {answers.shape} numbers to {len(texts)} texts, not {shape}."
-    elif not np.isfinite(answers).all():
-        problem = "the model's answers are not all finite."
-    elif classes and not ((answers > -PROBABILITY_TOLERANCE) & (answers < 1 + PROBABILITY_TOLERANCE)).all():
-        problem = "the model's answers are no probabilities."
-    report.expect("shapes", problem)
-    if not np.array_equal(answers, again):
+    if (answers != again).any():
         problem = "loading the saved model twice gives two answers: some of its weights are not in the file."
-    else:
-        problem = _prediction_problem(short.out / "validation_predictions.csv", held_out, labels, confidences)
+    problem = problem or _prediction_problem(short.out / "validation_predictions.csv", held_out, predictions)
     report.expect("save_reload", problem)
+
+
+@contextlib.contextmanager
+def _as_check(name: str) -> Iterator[None]:
+    """Errors of the model's own code become a failure of this check."""
+    try:
+        yield
+    except _SCRIPT_ERRORS as error:
+        traceback.print_exception(error, file=sys.stderr)  # the log, not a person
+        kind, detail = explain("inference.py", error)
+        raise JobError(kind, f"{name}: {detail}") from error
+
+
+def _shape_problem(answers: Any, texts: int, classes: Sequence[str]) -> str | None:
+    """``answers``: [texts, classes] probabilities; regression: [texts] numbers."""
+    shape = (texts, len(classes)) if classes else (texts,)
+    if answers.shape != shape:
+        return f"the model answers numbers of shape {answers.shape}, not {shape}."
+    if not (abs(answers) < math.inf).all():  # also false of not-a-number
+        return "the model's answers are not all finite."
+    inside = (answers > -PROBABILITY_TOLERANCE) & (answers < 1 + PROBABILITY_TOLERANCE)
+    return "the model's answers are no probabilities." if classes and not inside.all() else None
 
 
 def _file_problem(out: Path) -> str | None:
@@ -357,25 +364,31 @@ def _file_problem(out: Path) -> str | None:
     )
 
 
-def _prediction_problem(
-    path: Path, rows: Sequence[Row], labels: Sequence[Any], confidences: Sequence[float]
-) -> str | None:
+def _prediction_problem(path: Path, rows: Sequence[Row], predictions: Sequence[Any]) -> str | None:
     """Whether what the script predicted before saving is what the loaded model predicts."""
     with path.open(encoding="utf-8", newline="") as file:
         said = {record.get("row_id"): record for record in csv.DictReader(file)}
-    for row, label, confidence in zip(rows, labels, confidences, strict=True):
+    for row, now in zip(rows, predictions, strict=True):
         record = said.get(str(row.row_id))
         if record is None or not {"label", "prediction", "confidence"} <= record.keys():
             return f"validation_predictions.csv says nothing about row {row.row_id}."
-        problem = (
-            f"row {row.row_id} was {record['prediction']!r} before saving and is {label!r} after loading."
-        )
-        if isinstance(label, float):
-            if not math.isclose(float(record["prediction"]), label, rel_tol=1e-3, abs_tol=1e-3):
-                return problem
-        elif abs(float(record["confidence"]) - confidence) > CONFIDENCE_TOLERANCE:
-            return problem
+        before = record["prediction"]
+        if isinstance(now.label, float):
+            same = math.isclose(_number(before), now.label, rel_tol=1e-3, abs_tol=1e-3)
+        else:
+            # The probability of what was answered before, so that a tie may fall either way.
+            score = now.scores.get(before, now.confidence)
+            same = abs(_number(record["confidence"]) - score) < CONFIDENCE_TOLERANCE
+        if not same:
+            return f"row {row.row_id} was {before[:80]!r} before saving and is {now.label!r} after loading."
     return None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan  # equal to nothing
 
 
 def _inference(folder: Path) -> ModuleType:

@@ -662,14 +662,15 @@ class Tuner:
 
     def fit(self, train: Rows, validation: Rows, kept: tuple[Hidden | None, Hidden | None]) -> None:
         """Train until the last step, the end of the budget, or no better metric. Raises TrainingError."""
-        config, state, job = self.config, self.state, self.job
+        config, job = self.config, self.job
+        checkpoints = Checkpoints(self, fingerprint(config))
+        checkpoints.load()
+        state = self.state  # from here on: the checkpoint's
         replay = read_schedule(config)["progress"] if config.schedule else None
         objective = Objective(config, train.targets, job.device)
         lengths = [len(ids) for ids in train.ids]
         a_step = config.rows_a_step
         epoch_length = math.ceil(len(train) / a_step)
-        checkpoints = Checkpoints(self, fingerprint(config))
-        checkpoints.load()
         if not state.history:
             self._evaluate(validation, kept[1], 0.0)
         started = job.now() - state.elapsed_s
@@ -704,7 +705,9 @@ class Tuner:
     def _progress(self, elapsed_s: float) -> float:
         by_step = (self.state.step + 0.5) / self.state.total_steps
         budget = self.state.train_budget_s
-        return by_step if budget is None else max(by_step, elapsed_s / max(budget, 1e-3))
+        if budget is None:
+            return by_step
+        return max(by_step, elapsed_s / budget) if budget > 0 else 1.0
 
     def _step(
         self, rows: Rows, hidden: Hidden | None, chosen: list[int], p: float, objective: Objective

@@ -52,7 +52,9 @@ def main() -> None:
     cli_s, cli_mb = process("import bot.cli")
     print(f"bare interpreter   {bare_s:6.3f} s {bare_mb:6.1f} MB")
     print(f"import bot.cli     {cli_s:6.3f} s {cli_mb:6.1f} MB   ×{cli_s / bare_s:.1f} the bare interpreter")
-    print(f"orchestration      {asyncio.run(orchestration()):6.3f} s of a whole run with jobs that answer at once")
+    print(
+        f"orchestration      {asyncio.run(orchestration()):6.3f} s of a whole run with jobs that answer at once"
+    )
     print(f"peak of this bench {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:6.1f} MB")
 
 

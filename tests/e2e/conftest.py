@@ -22,13 +22,17 @@ class Intern:
 
     @property
     def env(self) -> Mapping[str, str]:
-        keep = {k: v for k, v in os.environ.items() if not k.startswith(("INTERN_", "HF_", "SLACK_", "DISCORD_"))}
+        keep = {
+            k: v for k, v in os.environ.items() if not k.startswith(("INTERN_", "HF_", "SLACK_", "DISCORD_"))
+        }
         return keep | {"INTERN_HOME": str(self.home), "HF_ENDPOINT": "http://127.0.0.1:9", "NO_COLOR": "1"}
 
     def command(self, *args: str) -> list[str]:
         return [sys.executable, "-m", "bot.cli", *args]
 
-    def __call__(self, *args: str, timeout_s: float = 600, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    def __call__(
+        self, *args: str, timeout_s: float = 600, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*args), env=self.env, input=stdin, capture_output=True, text=True, timeout=timeout_s
         )

@@ -77,7 +77,9 @@ def test_the_demo_leaves_every_file_and_honest_metrics(demo: Intern) -> None:
     check_files(demo.run_dir())
     metrics = json.loads((demo.run_dir() / "metrics.json").read_text())
     assert metrics["macro_f1"]["value"] > 0.75
-    board = {row["name"]: row["score"] for row in json.loads((demo.run_dir() / "leaderboard.json").read_text())}
+    board = {
+        row["name"]: row["score"] for row in json.loads((demo.run_dir() / "leaderboard.json").read_text())
+    }
     assert {"majority", "tfidf_lr", "embedding_lr", "model"} <= board.keys()
     assert all(s["low"] <= s["value"] <= s["high"] for name, s in board.items() if "low" in s)
 
@@ -129,14 +131,20 @@ def german_csv(path: Path, rows: int = 240) -> Path:
         label = rng.choice(list(GERMAN))
         text = GERMAN[label].format(rng.randint(100, 999)) + rng.choice(["!", " – danke.", '\nGruß, "Jörg"'])
         quoted = text.replace('"', '""')
-        lines.append(f'"{quoted}";{rng.random() * 100:.2f};{label}'.replace(".", ",", 1) if i % 2 else f'"{quoted}";1,5;{label}')
+        lines.append(
+            f'"{quoted}";{rng.random() * 100:.2f};{label}'.replace(".", ",", 1)
+            if i % 2
+            else f'"{quoted}";1,5;{label}'
+        )
     path.write_bytes("\r\n".join(lines).replace("–", "-").encode("latin-1"))
     return path
 
 
 def test_a_german_csv_of_ones_own(intern: Intern, tmp_path: Path) -> None:
     data, out = german_csv(tmp_path / "tickets.csv"), tmp_path / "out"
-    done = intern("run", "Sortiere unsere Tickets nach Kategorie.", "--data", str(data), "--yes", "--out", str(out))
+    done = intern(
+        "run", "Sortiere unsere Tickets nach Kategorie.", "--data", str(data), "--yes", "--out", str(out)
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     check_files(out)
     metrics = json.loads((out / "metrics.json").read_text())
@@ -149,9 +157,7 @@ def test_sigkill_in_training_and_resume_trains_once(intern: Intern, tmp_path: Pa
 
 
 @pytest.mark.slow  # five runs with a SIGKILL each
-def test_sigkill_at_five_random_points_ends_in_the_same_predictions(
-    tmp_path: Path, catalogue: Path
-) -> None:
+def test_sigkill_at_five_random_points_ends_in_the_same_predictions(tmp_path: Path, catalogue: Path) -> None:
     data, expected = german_csv(tmp_path / "tickets.csv"), None
     for seed in range(6):
         home = tmp_path / f"home{seed}"

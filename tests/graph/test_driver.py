@@ -57,7 +57,28 @@ async def test_a_run_with_yes_goes_from_sentence_to_package(world: World) -> Non
             ("keep", "--yes"),
         ]
     folder = world.home / "runs" / "r1"
-    for name in ["run.json", "events.jsonl", "audit.json", "audit.md", "train.py", "config.json", "train.log", "leaderboard.json", "metrics.json", "predictions.csv", "stress.json", "report.md", "plots/class_balance.png", "plots/confusion_matrix.png", "model/model.safetensors", "model/README.md", "space/app.py", "data/test.jsonl", "training.json", "schedule.json"]:
+    for name in [
+        "run.json",
+        "events.jsonl",
+        "audit.json",
+        "audit.md",
+        "train.py",
+        "config.json",
+        "train.log",
+        "leaderboard.json",
+        "metrics.json",
+        "predictions.csv",
+        "stress.json",
+        "report.md",
+        "plots/class_balance.png",
+        "plots/confusion_matrix.png",
+        "model/model.safetensors",
+        "model/README.md",
+        "space/app.py",
+        "data/test.jsonl",
+        "training.json",
+        "schedule.json",
+    ]:
         assert (folder / name).is_file(), name
     assert not (folder / "work").exists()
     manifest = json.loads((folder / "run.json").read_text())

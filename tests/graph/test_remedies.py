@@ -79,6 +79,12 @@ def test_out_of_memory_with_a_batch_of_one_starts_with_checkpointing() -> None:
     assert first.raises_cost  # it is slower
 
 
+def test_out_of_memory_goes_on_from_a_checkpoint_while_the_model_stays_the_same() -> None:
+    steps = [s for s, _ in climb(FailureKind.OUT_OF_MEMORY, CONFIG, {"checkpoint": True})]
+    assert [s.action for s in steps] == ["resume", "resume", "resume", "retry", "retry"]
+    assert {s.action for s, _ in climb(FailureKind.OUT_OF_MEMORY, CONFIG, {})} == {"retry"}
+
+
 def test_out_of_memory_asks_for_another_machine_when_nothing_is_left_to_save() -> None:
     bare = {**CONFIG, "batch_size": 1, "gradient_checkpointing": True, "max_length": 32, "frozen_layers": 5}
     first = remedy(FailureKind.OUT_OF_MEMORY, bare, [], {"hidden_layers": 6})

@@ -53,7 +53,9 @@ def good_script() -> dict[str, Any]:
                 "family": "binary",
                 "labels": ["negative", "positive"],
                 "rows": {"train": 70, "validation": 10, "test": 20},
-                "findings": [{"kind": "duplicates", "severity": "info", "detail": "3 rows", "done": "dropped"}],
+                "findings": [
+                    {"kind": "duplicates", "severity": "info", "detail": "3 rows", "done": "dropped"}
+                ],
                 "split_sha256": {"train": "a", "validation": "b", "test": "c"},
                 "imbalance": 1.4,
                 "words_p95": 30,
@@ -66,7 +68,9 @@ def good_script() -> dict[str, Any]:
                 "plots/class_balance.png": b"png",
             },
         ),
-        "smoke": Reply({"checks": [{"name": "loss", "ok": True, "detail": ""}], "rows_per_s": {"embed": 100}}),
+        "smoke": Reply(
+            {"checks": [{"name": "loss", "ok": True, "detail": ""}], "rows_per_s": {"embed": 100}}
+        ),
         "baselines": Reply(
             {"leaderboard": LEADERBOARD, "split": "validation", "overlap": False, "ceiling_reached": False},
             files={"baselines/tfidf.json": "{}"},
@@ -130,7 +134,9 @@ class FakeSource:
 
     def _candidate(self, number: int = 1) -> Candidate:
         title = f"Product reviews {number}"
-        return Candidate(f"reviews{number}", self.name, title, self.licence, text_column="text", target="label")
+        return Candidate(
+            f"reviews{number}", self.name, title, self.licence, text_column="text", target="label"
+        )
 
     async def search(self, task: TaskSpec, limit: int = 5) -> list[Candidate]:
         self.searches.append(task)
@@ -145,7 +151,9 @@ class FakeSource:
         into.mkdir(parents=True, exist_ok=True)
         path = into / "reviews.csv"
         path.write_text("text,label\ngood,positive\n")
-        return DataFiles(candidate, {"train": str(path)}, {"train": hashlib.sha256(path.read_bytes()).hexdigest()})
+        return DataFiles(
+            candidate, {"train": str(path)}, {"train": hashlib.sha256(path.read_bytes()).hexdigest()}
+        )
 
     async def model(self, task: TaskSpec) -> ModelChoice:
         path = self.folder / "base"
@@ -178,7 +186,13 @@ class FakeRecipe:
     companions: tuple[Path, ...]
 
     def defaults(self) -> Mapping[str, Any]:
-        return {"batch_size": 32, "gradient_accumulation": 1, "learning_rate": 2e-4, "epochs": 2, "max_length": 128}
+        return {
+            "batch_size": 32,
+            "gradient_accumulation": 1,
+            "learning_rate": 2e-4,
+            "epochs": 2,
+            "max_length": 128,
+        }
 
     def plan(self, facts: Mapping[str, Any]) -> tuple[list[tuple[str, Any, str]], float]:
         epochs = facts["overrides"].get("epochs", 2)

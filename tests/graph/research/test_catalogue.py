@@ -100,7 +100,7 @@ async def test_a_damaged_cache_is_made_anew(world: World, tmp_path: Path) -> Non
 async def test_editing_a_runs_copy_changes_no_cache(world: World, tmp_path: Path) -> None:
     candidate = await world.source().candidate("product_reviews")
     data = await world.source().fetch(candidate, tmp_path / "one")
-    with open(data.splits["train"], "a") as file:  # noqa: ASYNC230, PTH123 - a person's editor, in short
+    with open(data.splits["train"], "a") as file:  # noqa: PTH123 - a person's editor, in short
         file.write("mine,positive\n")
     again = await world.source().fetch(candidate, tmp_path / "two")
     assert again.sha256 == data.sha256

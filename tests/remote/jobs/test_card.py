@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from huggingface_hub import ModelCard, SpaceCard
 
 from remote.jobs.card import copy_model, licence_id
@@ -83,7 +83,7 @@ def test_data_is_shown_and_never_obeyed(assessed: Make, name: str) -> None:
     text = (assessed("multiclass").out / name).read_text()
     assert "<script" not in text
     assert "@everyone" not in text
-    assert "](http" not in text
+    assert not re.search(r"(?<!\\)\]\(http", text), "a link that somebody's data made"
 
 
 def test_no_text_of_a_row_stands_in_the_card(assessed: Make) -> None:
@@ -119,7 +119,7 @@ def test_the_space_is_code_of_ours_and_settings(assessed: Make) -> None:
     pins = (space / "requirements.txt").read_text().splitlines()
     assert all("==" in line and "+" not in line for line in pins)
     assert f"gradio=={data['sdk_version']}" in pins
-    assert yaml.safe_load((space / "settings.json").read_text())["model_id"] == "someone/messages"
+    assert json.loads((space / "settings.json").read_text())["model_id"] == "someone/messages"
 
 
 @contextmanager
@@ -173,7 +173,7 @@ def call(address: str, text: str) -> list[Any]:
 def test_the_space_starts_and_answers(assessed: Make) -> None:
     with started(assessed("multiclass").out / "space") as address:
         answer, warning = call(address, "please help, my card was stolen")
-        assert set(part["label"] for part in answer["confidences"]) == {"card", "loan", "transfer"}
+        assert {part["label"] for part in answer["confidences"]} == {"card", "loan", "transfer"}
         assert answer["label"] == max(answer["confidences"], key=lambda part: part["confidence"])["label"]
         assert warning == ""
         assert "unlike" in call(address, "qwrtz plmkn vbcxy")[1]

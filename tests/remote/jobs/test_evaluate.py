@@ -137,7 +137,7 @@ def test_a_missing_model_or_other_classes_are_named(assessed: Make, tmp_path: Pa
     assert "incomplete" in folder.failure("evaluate")[1]
 
 
-# --- groups of rows ----------------------------------------------------------------------------------------
+# --- groups of rows
 
 
 def rows_of(count: int, **fields: Callable[[int], Any]) -> list[Row]:
@@ -179,7 +179,7 @@ def test_languages_and_lengths_are_groups() -> None:
     assert sum(name == "text length" for name, _ in names) == 4
 
 
-# --- a score that is too good --------------------------------------------------------------------------------
+# --- a score that is too good
 
 
 def test_a_word_that_gives_the_label_away_is_found() -> None:
@@ -212,7 +212,7 @@ def test_repeated_rows_are_found_and_an_honest_score_is_left_alone() -> None:
     }
 
 
-# --- the verdict ---------------------------------------------------------------------------------------------
+# --- the verdict
 
 
 def contest(metric: str = "accuracy") -> Contest:

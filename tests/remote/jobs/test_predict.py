@@ -33,7 +33,7 @@ def test_answers_are_complete(packaged: Callable[[str], Folder]) -> None:
         assert set(answer) == {
             "text", "label", "confidence", "scores", "unlike_training", "vocabulary_coverage",
         }  # fmt: skip
-        assert list(answer["scores"])[0] == answer["label"]
+        assert next(iter(answer["scores"])) == answer["label"]
         assert sum(answer["scores"].values()) == pytest.approx(1.0)
         assert answer["confidence"] == max(answer["scores"].values())
         assert len(answer["text"]) <= 200

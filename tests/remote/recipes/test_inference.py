@@ -21,7 +21,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
     folder = tmp_path_factory.mktemp("trained")
     made = make_job(folder / "job", make_base(folder / "base"), ensemble="on")
     made.result()
-    yield made
+    return made
 
 
 def test_answers_do_not_depend_on_order_or_batch(trained: Job) -> None:
