@@ -22,7 +22,7 @@ from bot.settings import Settings, load_settings
 from bot.wiring import Parts, open_app
 from graph.deps import Event, Run
 from graph.ending import INTERNAL
-from graph.names import RunStatus
+from graph.names import EventType, RunStatus
 from graph.state import Question, Request
 
 T = TypeVar("T")
@@ -155,7 +155,8 @@ class Intern:
     async def _finished(self, run: Run, events: list[Event], folder: Path) -> FinishedRun:
         ended = FinishedRun(self, run.id, run.status, folder, run.question)
         if run.status is RunStatus.FAILED:
-            return replace(ended, error=str(events[-1].payload.get("detail", "")))
+            last = [e for e in events if e.type is EventType.ENDED][-1:]
+            return replace(ended, error="".join(str(e.payload.get("detail", "")) for e in last))
         return ended
 
 

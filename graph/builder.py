@@ -97,9 +97,7 @@ def build(saver: BaseCheckpointSaver[str]) -> CompiledStateGraph[RunState, Deps,
     graph: StateGraph[RunState, Deps, RunState, RunState] = StateGraph(RunState, context_schema=Deps)
     graph.add_edge(START, Stage.INTAKE)
     for step in PICTURE:
-        graph.add_node(
-            step.stage.value, _ask(step.stage) if step.work is None else _work(step.stage, step.work)
-        )
+        graph.add_node(step.stage.value, _ask(step.stage) if step.work is None else _work(step, step.work))
         if step.route is None:
             graph.add_edge(step.stage.value, END)
         else:
@@ -108,7 +106,9 @@ def build(saver: BaseCheckpointSaver[str]) -> CompiledStateGraph[RunState, Deps,
     return graph.compile(checkpointer=saver)
 
 
-def _work(stage: Stage, work: Work) -> Any:
+def _work(step: Step, work: Work) -> Any:
+    stage = step.stage
+
     async def node(state: RunState, runtime: Runtime[Deps]) -> RunState:
         context = Context(runtime.context, state["run_id"], stage, state.get("visits", {}).get(stage, 0))
         await context.started()
@@ -118,7 +118,8 @@ def _work(stage: Stage, work: Work) -> Any:
             raise  # the driver's business: nothing can be recorded here
         except (GraphError, BackendError) as error:
             update = RunState(failure=Failure(error.kind, error.detail, error.hint, stage))
-        await context.finished()
+        if step.route:  # where the run ends, "ended" is the last word
+            await context.finished()
         return _visited(state, stage, update)
 
     return node

@@ -175,7 +175,8 @@ class SqliteStore:
             self._transaction() as db,
             db.execute(
                 "INSERT INTO decisions "
-                "(interrupt_id, run_id, kind, value, actor, surface, price_usd, plan_hash, why, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (interrupt_id) DO NOTHING",
+                "(interrupt_id, run_id, kind, value, actor, surface, price_usd, plan_hash, why, at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (interrupt_id) DO NOTHING",
                 (
                     d.interrupt_id,
                     d.run_id,

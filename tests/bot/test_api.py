@@ -37,7 +37,7 @@ def test_a_run_comes_back_with_its_files_and_metrics(intern: Intern) -> None:
     assert run.files["report.md"].read_text() == "# Report"
     assert not any(name.startswith(("work/", "raw/")) for name in run.files)
     assert run.metrics == {}
-    assert (seen[0], seen[-1]) == ("run_started", "stage_finished")
+    assert (seen[0], seen[-1]) == ("run_started", "ended")
     assert run.predict(["hi"])[0]["label"] == "positive"
 
 

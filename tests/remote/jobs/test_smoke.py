@@ -7,11 +7,13 @@ import json
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -151,6 +153,15 @@ class Folder:
         events = [event for line in lines if (event := decode(line)) is not None]
         assert len(events) == len(lines), "nothing but events is said"
         return events
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other on a busy machine cost more than such small sums take."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
