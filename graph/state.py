@@ -250,7 +250,7 @@ class Training:
     usd: float
     epochs: float
     best_epoch: float
-    metric: float
+    metric: float  # the deciding one, on validation
     summary: Mapping[str, Any] = field(default_factory=dict)
 
 

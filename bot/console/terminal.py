@@ -122,7 +122,7 @@ class Terminal:
             )
             self._live.start()
         if self._live is not None:
-            self._live.update(Group(*drawn))
+            self._live.update(Group("", *drawn))
 
     def _status(self, root: Card) -> RenderableType:
         doing = blocks.line(root.fallback.removeprefix(f"{root.title}: "), "cyan")

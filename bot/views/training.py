@@ -236,14 +236,13 @@ def training_card(
 
 
 def _pace(now: TrainingSoFar) -> str:
+    loss, rows_per_s = now.metrics.get("loss"), now.metrics.get("rows_per_s")
     parts = [
-        f"{words.metric_name(name)} {words.number(now.metrics[name])}"
-        for name in ("loss", "rows_per_s")
-        if name in now.metrics
+        f"loss {words.number(loss)}" if loss is not None else "",
+        f"{words.number(rows_per_s, 0)} rows/s" if rows_per_s is not None else "",
+        f"{words.duration(now.eta_s)} to go" if now.eta_s is not None else "",
     ]
-    if now.eta_s is not None:
-        parts.append(f"{words.duration(now.eta_s)} to go")
-    return ", ".join(parts) or (f"on {now.where}" if now.where else "")
+    return ", ".join(part for part in parts if part) or (f"on {now.where}" if now.where else "")
 
 
 def _epochs(epochs: tuple[Epoch, ...]) -> Table:

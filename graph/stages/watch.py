@@ -35,7 +35,7 @@ async def run(state: RunState, context: Context) -> RunState:
         usd=round(usd, 4),
         epochs=float(result["epochs"]),
         best_epoch=float(result["best_epoch"]),
-        metric=float(result["metric"]),
+        metric=float(result["metrics"][result["metric"]]),
         summary=result,
     )
     await context.say(EventType.TRAINED, training=replace(training, model_dir="model"))

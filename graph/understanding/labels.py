@@ -21,7 +21,7 @@ _TOKEN = re.compile(
 )
 _FROM = ("from", "von", "de", "des", "du")
 _OR = ("or", "oder", "ou", "o", "vs", "versus")
-# Within a list that came to nothing these open no other one: each part of a text is read a bounded number of times.
+# Within a list that came to nothing these open no other one, so that each part of a text is read few times.
 _RESTARTS = frozenset((*_OR, "/", "(", "into", "between", "zwischen", "entre", "in", "en")) | LABEL_WORDS
 _SEPARATORS = {",", "/", ";", "|", "&", "+", "and", "or", "und", "oder", "et", "ou", "y", "o", "vs", "versus"}
 _STOP = words("""

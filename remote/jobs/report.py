@@ -136,7 +136,8 @@ def _stress(stress: Mapping[str, Any]) -> list[str]:
     lines = [
         "## Under stress",
         "",
-        "INV: the answer must stay. DIR: it should change. MFT: what it does with texts of this kind.",
+        "INV: the answer must stay. DIR: it should change. MFT: what it does with texts of this kind; "
+        "its number is the share that the last column names first.",
         "",
         *pages.stress_table(stress),
     ]

@@ -67,7 +67,7 @@ def _lengths(words: Sequence[int]) -> list[str]:
     edges = sorted({int(edge) for edge in np.quantile(words, [0.25, 0.5, 0.75])})
     names, low = [], 0
     for edge in edges:
-        names.append(f"{low}-{edge} words")
+        names.append(f"{low}-{edge} words" if low < edge else f"{edge} words")
         low = edge + 1
     names.append(f"{low} words or more")
     return [names[int(np.searchsorted(edges, count))] for count in words]

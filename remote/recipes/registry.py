@@ -38,6 +38,7 @@ class Speeds:
     train_half: float
     startup_s: float
     layers: int
+    parameters_m: float
 
     @classmethod
     def from_smoke(cls, smoke: Mapping[str, Any], speed: float) -> Speeds:
@@ -53,6 +54,7 @@ class Speeds:
             train_half=rate("train_frozen_half", 90.0),
             startup_s=float(smoke.get("startup_s") or 8.0),
             layers=int(smoke.get("hidden_layers") or 6),
+            parameters_m=float(smoke.get("parameters_m") or 23.0),
         )
 
     def train_row_s(self, frozen: int) -> float:
@@ -172,15 +174,11 @@ class _Planner:
             ("epochs", work.epochs, epochs_reason),
             ("frozen_layers", work.frozen, frozen_reason),
             ("batch_size", batch, batch_reason),
-            (
-                "learning_rate",
-                2e-4,
-                "Usual for a small encoder; it rises over the first 5 % and then falls to zero.",
-            ),
+            self._learning_rate(),
             (
                 "head_learning_rate",
                 2e-3,
-                "Ten times the encoder's: with one rate for both, the new head lags behind.",
+                "The head has a rate of its own: with one for both, it would lag behind.",
             ),
             self._max_length(),
         ]
@@ -241,6 +239,18 @@ class _Planner:
         work = self._work(rows, fewer[-1], frozen_tries[-1])
         late = "The time is too short for one whole epoch: training ends by the clock, with what it has."
         return work, late, _reasons(work, wanted, layers, steps)[1]
+
+    def _learning_rate(self) -> tuple[str, float, str]:
+        how = "it rises over the first 5 % and then falls to zero."
+        if self.speeds.parameters_m <= 40:
+            return (
+                "learning_rate",
+                5e-4,
+                f"Small encoders take a high rate (BANKING77: .929, with 2e-4 .920); {how}",
+            )
+        if self.speeds.parameters_m <= 150:
+            return "learning_rate", 1e-4, f"Usual for an encoder of this size with frozen lower layers; {how}"
+        return "learning_rate", 3e-5, f"Large encoders need a low rate; {how}"
 
     def _max_length(self) -> tuple[str, int, str]:
         tokens = float(self.audit.get("words_p95") or 60) * 1.5 + 8  # sub-words and punctuation

@@ -135,18 +135,18 @@ def test_a_loss_that_is_lost_is_mended_by_a_sane_rate(tmp_path: Path, base: Path
 
 
 def test_memory_that_is_short_is_mended_by_a_smaller_batch(tmp_path: Path, base: Path) -> None:
-    """1,000 rows of 64 tokens at once need some 500 MB of activations, a quarter of them well under 300."""
+    """1,024 rows of 64 tokens at once were measured to take 605 MB, 512 took 522, 256 took 379."""
     rows = labelled("multiclass", 1024, seed=1)
     for row in rows:
         row["text"] = " ".join([row["text"]] * 12)
     training = Training(
         tmp_path / "job", base, rows, batch_size=1024, epochs=1, max_length=64, frozen_layers=0
     )
-    result = training.until_it_works(room_mb=300)
+    result = training.until_it_works(room_mb=450)
     assert {a.kind for a in training.attempts} == {FailureKind.OUT_OF_MEMORY}
     assert "-batch_size: 1024\n+batch_size: 512" in training.attempts[0].diff
     assert training.config["batch_size"] * training.config["gradient_accumulation"] == 1024
-    assert training.config["batch_size"] in (512, 256)
+    assert training.config["batch_size"] in (512, 256, 128)
     assert training.config["max_length"] == 64
     assert result["epochs"] == 1
 

@@ -76,7 +76,7 @@ def good_script() -> dict[str, Any]:
             files={"baselines/tfidf.json": "{}"},
         ),
         "train": Reply(
-            {"metric": 0.9, "epochs": 2, "best_epoch": 2, "seconds": 30.0, "rows_per_s": 99.0},
+            {"metric": "macro_f1", "metrics": {"macro_f1": 0.9}, "epochs": 2, "best_epoch": 2, "seconds": 30.0, "rows_per_s": 99.0},
             events=[*PROGRESS, (JobEventType.EPOCH, {"epoch": 1, "metrics": {"macro_f1": 0.9}})],
             files={
                 "model/config.json": "{}",

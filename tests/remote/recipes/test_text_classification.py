@@ -220,7 +220,7 @@ def launched(made: Job, **changes: Any) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_training_goes_on_to_the_same_predictions(job: MakeJob, how: signal.Signals) -> None:
-    whole, cut = job(epochs=12, patience=30), job(epochs=30, patience=30, checkpoint_every_s=0.0)
+    whole, cut = job(epochs=12, patience=30), job(epochs=12, patience=30, checkpoint_every_s=0.0)
     whole.result()
     process = launched(cut)
     assert process.stdout is not None
@@ -231,8 +231,9 @@ def test_a_killed_training_goes_on_to_the_same_predictions(job: MakeJob, how: si
         if event is not None and event.type is JobEventType.EPOCH and event.fields["epoch"] >= 3:
             process.send_signal(how)
             break
-    lines += process.stdout.readlines()
-    assert process.wait() != 0
+    with process:  # closes the pipe and waits
+        lines += process.stdout.readlines()
+    assert process.returncode != 0
     if how is signal.SIGTERM:
         last = decode(lines[-1])
         assert last is not None
