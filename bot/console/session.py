@@ -109,7 +109,7 @@ class Session:
         if runs:
             self._terminal.put(runs_table(runs))
         else:
-            self._terminal.say(f"No runs yet. Start one:  {EXAMPLE}")
+            self._terminal.say(f"No runs yet. Start one:\n  {EXAMPLE}")
 
     def predictions(self, answers: Sequence[Mapping[str, Any]]) -> None:
         self._terminal.put(predictions(answers))

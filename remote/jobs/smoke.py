@@ -268,8 +268,8 @@ def _prediction_problem(path: Path, rows: Sequence[Row], predictions: Sequence[A
         if isinstance(now.label, float):
             same = math.isclose(_number(before), now.label, rel_tol=1e-3, abs_tol=1e-3)
         else:
-            # The probability of what was answered before, so that a tie may fall either way.
-            score = now.scores.get(before, now.confidence)
+            # One class: the probability of what was answered before, so that a tie may fall either way.
+            score = now.confidence if isinstance(now.label, list) else now.scores.get(before, math.nan)
             same = abs(_number(record["confidence"]) - score) < CONFIDENCE_TOLERANCE
         if not same:
             return f"row {row.row_id} was {before[:80]!r} before saving and is {now.label!r} after loading."
