@@ -104,7 +104,7 @@ NOTHING_FITTED = {
     "ensemble_weight": 1.0,
     "thresholds": [],
 }
-STANDARDISED_C = (0.03, 0.1, 0.3)  # inverse regularisation strengths tried on validation
+STANDARDISED_C = (0.05, 0.2)  # inverse regularisation strengths tried on validation
 RIDGE_ALPHA = (1.0, 10.0, 100.0, 1000.0)
 LOWER_IS_BETTER = ("rmse", "mae")
 

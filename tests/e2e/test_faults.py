@@ -156,14 +156,14 @@ def test_a_stopped_machine_is_mended_by_its_checkpoint(tmp_path: Path, base: Pat
     settings = {"epochs": 30, "patience": 30}
     whole = Training(tmp_path / "whole", base, rows, **settings)
     cut = Training(tmp_path / "cut", base, rows, **settings, checkpoint_every_s=0.0)
-    assert whole.run()[-1].type is JobEventType.RESULT
 
-    with cut.start() as process:
+    with whole.start() as undisturbed, cut.start() as process:
         events = []
         for event in heard(process):
             events.append(event)
             if event.type is JobEventType.EPOCH and event.fields["epoch"] == 3:
                 process.send_signal(signal.SIGTERM)
+        assert list(heard(undisturbed))[-1].type is JobEventType.RESULT
     assert (events[-1].type, events[-1].fields["kind"]) == (JobEventType.FAILED, FailureKind.PREEMPTED)
     assert cut.mend(events[-1]).action == "resume"
     assert cut.attempts[0].diff == ""

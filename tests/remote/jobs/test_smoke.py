@@ -204,9 +204,11 @@ def test_a_script_of_others_is_judged_by_what_it_says(folder: Folder) -> None:
 
 def test_this_process_is_left_as_it_was(folder: Folder) -> None:
     folder.patch("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsys.path.insert(0, 'x')")
+    folder.settings["threads"] = 2
     before = (signal.getsignal(signal.SIGTERM), list(sys.path), list(sys.argv), sys.stdout)
     folder.run()
     assert (signal.getsignal(signal.SIGTERM), sys.path, sys.argv, sys.stdout) == before
+    assert torch.get_num_threads() == 1
 
 
 @pytest.mark.parametrize("fault", FAULTS)
