@@ -184,6 +184,9 @@ class Publisher(Protocol):
 
     name: str  # "folder", "hub"
 
+    async def check(self, target: str) -> None:
+        """Whether one may publish there at all; raises PublishError. Asked before training, not after."""
+
     async def dry_run(self, folder: Path) -> tuple[PublishFile, ...]:
         """What would be published; raises PublishRefused for pickles, secrets, links."""
 

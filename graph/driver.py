@@ -131,7 +131,8 @@ class Driver:
                 lease = await store.lease(run_id, me, self.clock(), LEASE_S)
         if lease is None:
             raise RunBusy(
-                f"Run {run_id} is being worked on by another process.", f"`intern show {run_id}` follows it."
+                f"Run {run_id} is being worked on by another process.",
+                f"`intern resume {run_id}` follows it.",
             )
         return lease
 

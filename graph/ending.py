@@ -28,6 +28,7 @@ async def end(
     training = state.get("training")
     if status is RunStatus.DONE:
         shutil.rmtree(context.dir / "work", ignore_errors=True)
+        (context.dir / "error.log").unlink(missing_ok=True)  # of a try that was mended since
         await _forget_jobs(context)
     folder = _out(state, context)
     events = await context.deps.store.events(context.run_id)

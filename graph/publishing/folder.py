@@ -37,6 +37,14 @@ class FolderPublisher:
     def __init__(self, secrets: Sequence[SecretStr] = ()) -> None:
         self._secrets = tuple(secrets)
 
+    async def check(self, target: str) -> None:
+        path = Path(target.removeprefix("folder:")).expanduser().absolute()
+        existing = next(p for p in (path, *path.parents) if p.exists())
+        if not (existing.is_dir() and os.access(existing, os.W_OK)):
+            raise PublishError(
+                f"{path} cannot be written.", "Name a folder that you may write.", FailureKind.DENIED
+            )
+
     async def dry_run(self, folder: Path) -> tuple[PublishFile, ...]:
         return (await self.checked(folder)).files
 

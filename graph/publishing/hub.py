@@ -63,6 +63,9 @@ class HubPublisher:
         self.client = HubClient(endpoint, token, error=PublishError, sleep=sleep)
         self._secrets = (*secrets, *([token] if token else []))
 
+    async def check(self, target: str) -> None:
+        await self.namespace(_parse(target)[0])
+
     async def dry_run(self, folder: Path) -> tuple[PublishFile, ...]:
         return (await self.checked(folder)).files
 

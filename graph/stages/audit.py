@@ -76,7 +76,7 @@ async def _audit(
         "family": family.value if family else None,
         "seed": request.seed,
         "title": candidate.title,
-        "source": f"{candidate.source}: {candidate.id}",
+        "source": f"{candidate.source}: {candidate.title if candidate.source == 'file' else candidate.id}",
         "revision": candidate.revision,
         "licence": candidate.licence,
         "sha256": dict(data.sha256),

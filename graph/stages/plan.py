@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from graph.context import Context, plain
-from graph.errors import StageFailed
+from graph.errors import PublishError, StageFailed
 from graph.names import DecisionKind, EventType, FailureKind, Stage
 from graph.offers import choose, gather
 from graph.state import Choice, Hyperparameter, Plan, Question, RunState, answered
@@ -32,7 +32,8 @@ async def run(state: RunState, context: Context) -> RunState:
             "`intern doctor` says what is missing; `intern resume` tries again.",
             FailureKind.NO_CAPACITY,
         )
-    plan = _plan(settings, offer, tuple(state.get("advice", ())))
+    notes = (*state.get("advice", ()), *await _publishing(state, context))
+    plan = _plan(settings, offer, notes)
     await context.say(EventType.PLANNED, plan=plan, hash=plan.hash, refusals=refusals)
     return RunState(
         plan=plan,
@@ -41,6 +42,19 @@ async def run(state: RunState, context: Context) -> RunState:
         answer=None,
         replan=False,
     )
+
+
+async def _publishing(state: RunState, context: Context) -> tuple[str, ...]:
+    """Says before the training, not after, that the place to publish to will refuse."""
+    target = state["request"].publish_to or state["task"].publish_to or context.deps.publish_to
+    publisher = context.deps.publishers.get((target or "").partition(":")[0])
+    if not target or publisher is None:
+        return ()
+    try:
+        await publisher.check(target)
+    except PublishError as error:
+        return (f"Publishing to {target} will not work as things are: {error.detail} {error.hint}".strip(),)
+    return ()
 
 
 def _overrides(state: RunState) -> tuple[dict[str, Any], str]:

@@ -1,8 +1,7 @@
 """A backend that answers at once from a script: for tests of the graph, and for measuring its orchestration
 alone.
 
-Design
------- It keeps the contract of :mod:`remote.backend` (``tests/contract/test_backend.py`` runs against it),
+It keeps the contract of :mod:`remote.backend` (``tests/contract/test_backend.py`` runs against it),
 in memory: a job is idempotent on its key, its events replay, artifacts are checked by sha256. What a job
 says is looked up by the name of each program in its chain::
 

@@ -1,7 +1,6 @@
 """This machine as a backend: every job in its own folder below ``<home>/jobs`` and in its own sandbox.
 
-Design
------- The backend holds no state: a job is its folder (:mod:`remote.sandbox.folder`), so any process can
+The backend holds no state: a job is its folder (:mod:`remote.sandbox.folder`), so any process can
 submit, follow, cancel or fetch any job, and a restarted bot finds everything as it was. A detached
 supervisor owns each job (:mod:`remote.sandbox.supervisor`); following a job is reading its ``events.jsonl``
 as it grows.

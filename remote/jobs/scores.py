@@ -1,7 +1,5 @@
 """Scores with 95 % intervals: plain scikit-learn values, and a bootstrap that is fast because it is exact.
 
-Design
-------
 * A value is always the plain scikit-learn value on the rows of ``predictions.csv``; only its interval is
   ours.
 * Every classification score is a function of the confusion counts. Drawing n rows with replacement and

@@ -1,7 +1,5 @@
 """A job's folder: the one place that the submitter, the supervisor and every reader of a job share.
 
-Design
-------
 Processes meet in files, never in memory, because any of them may be killed at any time::
 
     submit.lock   held for moments by a submitter: two submitters at once prepare one job

@@ -1,7 +1,5 @@
 """How a job is shut in: a command line around the job's command line.
 
-Design
-------
 The ladder is bubblewrap (tried by really running it), later Docker, then a refusal. Plain resource limits
 (:class:`Unisolated`) are used only when a person opted in, and are labelled "none".
 

@@ -1,7 +1,6 @@
 """From a job's raw output to ``events.jsonl`` and ``log.txt``, in bounded memory whatever it writes.
 
-Design
------- The supervisor numbers events itself: a job's own ``seq`` may start again (a chain runs several
+The supervisor numbers events itself: a job's own ``seq`` may start again (a chain runs several
 programs) or be forged, while readers rely on ``seq`` to resume. Everything that is not an event of the
 protocol is log. A line longer than the protocol allows is log in pieces, so that an endless line costs no
 more memory than a short one. The log keeps its head and its tail: the head says what was started, the tail

@@ -1,7 +1,6 @@
 """``python -m remote.sandbox.supervisor JOBDIR LOCK_FD``: owns one job from its start to its end.
 
-Design
------- A small detached process between whoever submitted the job and the job, so that the job outlives a
+A small detached process between whoever submitted the job and the job, so that the job outlives a
 bot that is restarted or killed. It starts the job shut in, writes what the job says to files, holds it to
 its limits and records how it ended. It is single-threaded: bubblewrap's ``--die-with-parent`` follows the
 thread that forked, and so the job dies when the supervisor does. It inherits the flock that says "alive"

@@ -236,6 +236,7 @@ async def test_an_unforeseen_error_is_recorded_and_resume_goes_on_at_that_stage(
         driver.deps = replace(driver.deps, recipes=original)
         assert (await driver.advance("r1")).status is RunStatus.DONE
         assert recipe.is_file()
+        assert not (world.home / "runs/r1/error.log").exists()
         started = await events_of(driver, EventType.STAGE_STARTED)
     assert len(started) == 13  # nothing before write_script ran again
 
@@ -325,6 +326,15 @@ async def test_publishing_happens_once_after_a_second_yes(world: World) -> None:
         (published,) = await events_of(driver, EventType.PUBLISHED)
     assert [(target, private) for target, private, _ in world.publisher.published] == [("folder:/x", True)]
     assert published["private"] is True
+
+
+async def test_a_place_that_will_refuse_is_told_before_the_training(world: World) -> None:
+    world.publisher.refuses = PublishError("HF_TOKEN may only read.", "Set one with write access.")
+    async with world.process() as driver:
+        await world.start(driver, publish_to="folder:/x")
+        await driver.advance("r1")
+        (planned,) = await events_of(driver, EventType.PLANNED)
+    assert any("HF_TOKEN may only read." in note for note in planned["plan"]["advice"])
 
 
 async def test_a_refused_publication_asks_again_and_loses_nothing(world: World) -> None:

@@ -76,7 +76,14 @@ def good_script() -> dict[str, Any]:
             files={"baselines/tfidf.json": "{}"},
         ),
         "train": Reply(
-            {"metric": "macro_f1", "metrics": {"macro_f1": 0.9}, "epochs": 2, "best_epoch": 2, "seconds": 30.0, "rows_per_s": 99.0},
+            {
+                "metric": "macro_f1",
+                "metrics": {"macro_f1": 0.9},
+                "epochs": 2,
+                "best_epoch": 2,
+                "seconds": 30.0,
+                "rows_per_s": 99.0,
+            },
             events=[*PROGRESS, (JobEventType.EPOCH, {"epoch": 1, "metrics": {"macro_f1": 0.9}})],
             files={
                 "model/config.json": "{}",
@@ -166,6 +173,11 @@ class FakePublisher:
     name: str = "folder"
     published: list[tuple[str, bool, str]] = field(default_factory=list)
     error: Exception | None = None
+    refuses: Exception | None = None
+
+    async def check(self, target: str) -> None:
+        if self.refuses:
+            raise self.refuses
 
     async def dry_run(self, folder: Path) -> tuple[PublishFile, ...]:
         return ()
