@@ -15,13 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from graph.names import DecisionKind
 from graph.state import Question, Request
-
-if TYPE_CHECKING:
-    from bot.settings import Settings
 
 KINDS = ("slack", "discord", "console", "slack-group", "discord-role")
 _SPENDS_NOTHING = {"cancel", "baseline_only", "change"}
@@ -120,16 +116,6 @@ class Access:
     """The rules of this installation, as :mod:`bot.dispatch` asks them."""
 
     rules: Rules = Rules()
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Access:
-        return cls(
-            Rules(
-                parse_approvers(settings.approvers),
-                settings.two_person_usd,
-                console_approves=not settings.shares_database,
-            )
-        )
 
     def refusal(
         self,

@@ -17,7 +17,7 @@ import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bot.access import parse_approvers
+from bot.access import Access, Rules, parse_approvers
 from bot.errors import UsageError
 
 ALSO_READ = ("MODAL_TOKEN_ID", "MODAL_TOKEN_SECRET", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL")
@@ -146,6 +146,11 @@ class Settings(BaseSettings):
     def _approvers(cls, text: str) -> str:
         parse_approvers(text)
         return text
+
+    def access(self) -> Access:
+        """The rules of who may decide what."""
+        approvers = parse_approvers(self.approvers)
+        return Access(Rules(approvers, self.two_person_usd, console_approves=not self.shares_database))
 
     def secrets(self) -> tuple[SecretStr, ...]:
         """Every secret that is set: what must never be published."""

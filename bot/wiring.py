@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.access import Access
 from bot.dispatch import Dispatch
 from bot.doctor import Probes
 from bot.settings import Settings, database_path
@@ -69,7 +68,7 @@ async def open_app(settings: Settings, parts: Parts = Parts()) -> AsyncIterator[
                 budget_usd=settings.budget_usd,
                 publish_to=settings.publish_to,
             )
-            driver, access = Driver(deps, saver, parts.clock), Access.from_settings(settings)
+            driver, access = Driver(deps, saver, parts.clock), settings.access()
             dispatch = Dispatch(deps, driver, access, parts.new_id or new_run_id)
             try:
                 yield App(dispatch, deps, settings)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from remote.jobs import pages
 from remote.jobs.audit_page import escape
-from remote.jobs.columns import cut
 from remote.jobs.evaluate import read_json
 from remote.jobs.leaderboard import metric_name
+from remote.jobs.pages import Package
 from remote.jobs.predict import load
 from remote.jobs.report import report
 from remote.jobs.rows import write_text
@@ -53,23 +52,6 @@ KNOWN_LICENCES = frozenset(
 )
 HUB_METRICS = {"macro_f1": "f1", "micro_f1": "f1", "weighted_f1": "f1", "subset_accuracy": "accuracy"}
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-
-
-@dataclass(frozen=True, slots=True)
-class Package:
-    """Everything that the card and the report are made from."""
-
-    family: str
-    facts: Mapping[str, Any]
-    training: Mapping[str, Any]
-    audit: Mapping[str, Any]
-    metrics: Mapping[str, Any]
-    board: Mapping[str, Any]
-    stress: Mapping[str, Any]
-
-    @property
-    def title(self) -> str:
-        return cut(str(self.facts.get("title") or "Text model"), 60)
 
 
 def run(config: Mapping[str, Any], emit: Emitter) -> Mapping[str, Any]:

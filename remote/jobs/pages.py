@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from remote.jobs.audit_page import escape
+from remote.jobs.columns import cut
 from remote.jobs.leaderboard import metric_name, name_of
 
 WATTS = {"cpu": 30.0, "gpu": 300.0}  # assumed draw of the machine while training
 GRAMS_CO2_A_KWH = 480.0  # world average of electricity in 2023 (Ember)
 CLASSES_SHOWN = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """Everything that the card and the report are made from."""
+
+    family: str
+    facts: Mapping[str, Any]
+    training: Mapping[str, Any]
+    audit: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    board: Mapping[str, Any]
+    stress: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        return cut(str(self.facts.get("title") or "Text model"), 60)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from remote.jobs import pages
 from remote.jobs.audit_page import escape
 from remote.jobs.leaderboard import metric_name
-
-if TYPE_CHECKING:
-    from remote.jobs.card import Package
+from remote.jobs.pages import Package
 
 PLOTS = (
     ("confusion_matrix", "Confusion matrix"),

@@ -27,6 +27,16 @@ def memory_mb() -> int:
     return total // 1024**2
 
 
+def oom_kills() -> int | None:
+    """How many processes the kernel has killed for want of memory since it started (``/proc/vmstat``); ``None``
+    where it does not count them (before Linux 4.13)."""
+    for line in _read(Path("/proc/vmstat")).splitlines():
+        name, _, count = line.partition(" ")
+        if name == "oom_kill":
+            return int(count)
+    return None
+
+
 def gpus() -> list[str]:
     """Names of NVIDIA GPUs; empty where ``nvidia-smi`` is missing or does not answer within 3 s."""
     if shutil.which("nvidia-smi") is None:

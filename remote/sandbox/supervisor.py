@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from remote.protocol import FailureKind, JobEventType
-from remote.sandbox import userns, verdict, watch
+from remote.sandbox import machine, userns, verdict, watch
 from remote.sandbox.folder import JobFolder, SandboxSpec, remove, write_atomic
 from remote.sandbox.isolation import CODE, INNER_ID, Bubblewrap, Isolation, Unisolated, limits
 from remote.sandbox.pump import Events, Lines, Log
@@ -83,6 +83,7 @@ class Supervisor:
         self.ready_fd: int | None = None  # see remote.sandbox.launch
         self.init_fd: int | None = None  # pidfd of the first process in the job's pid name space
         self.peak_memory_bytes = 0
+        self.oom_kills = machine.oom_kills()
 
     def run(self) -> None:
         code: int | None = None
@@ -244,7 +245,15 @@ class Supervisor:
         if why is None and code is not None:
             words, has_result = self.log.last_lines(), events.result is not None
             made = self._sandbox_was_made()
-            why = verdict.from_exit(code, words, spec.need, has_result=has_result, sandbox_made=made)
+            now = machine.oom_kills()
+            why = verdict.from_exit(
+                code,
+                words,
+                spec.need,
+                has_result=has_result,
+                sandbox_made=made,
+                out_of_memory_seen=now is None or now != self.oom_kills,
+            )
             if events.failed is not None and not verdict.knows_better(why, events.failed):
                 why = None
         stage = events.last.stage if events.last is not None else spec.programs[0]

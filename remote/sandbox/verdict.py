@@ -56,22 +56,33 @@ def cancelled() -> Verdict:
     )
 
 
+def killed() -> Verdict:
+    detail = "The job was killed from outside; what it saved until then is kept."
+    return Verdict(FailureKind.PREEMPTED, detail)
+
+
 def lost() -> Verdict:
     detail = "The job was killed together with its supervisor (a restart of the machine?): start it again."
     return Verdict(FailureKind.PREEMPTED, detail)
 
 
 def from_exit(
-    code: int, last_lines: str, need: Need, *, has_result: bool, sandbox_made: bool = True
+    code: int,
+    last_lines: str,
+    need: Need,
+    *,
+    has_result: bool,
+    sandbox_made: bool = True,
+    out_of_memory_seen: bool = True,
 ) -> Verdict | None:
     """``code`` as :class:`subprocess.Popen` gives it (negative: a signal); bubblewrap reports a signal as
-    128 + n.
+    128 + n. ``out_of_memory_seen``: whether the kernel may have killed something for want of memory meanwhile.
 
     ``None`` when the job ended well. The last log lines tell errors that Python turns into an exit code of 1.
     """
     number = -code if code < 0 else code - 128 if code > 128 else 0
-    if number == signal.SIGKILL:  # not by us: the kernel's out-of-memory killer
-        return out_of_memory(need)
+    if number == signal.SIGKILL:  # not by us: the kernel's out-of-memory killer, or somebody's `kill -9`
+        return out_of_memory(need) if out_of_memory_seen else killed()
     if number == signal.SIGXCPU:
         return timed_out(need)
     if number == signal.SIGXFSZ:

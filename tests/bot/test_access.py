@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.access import Access, Allowed, Refused, Rules, may_decide, parse_approvers, qualified
+from bot.access import Allowed, Refused, Rules, may_decide, parse_approvers, qualified
 from bot.settings import load_settings
 from graph.names import DecisionKind, Stage
 from graph.state import Choice, Question, Request
@@ -111,11 +111,9 @@ def test_no_name_makes_a_stranger_an_approver(actor: str, surface: str, value: s
 
 
 def test_the_rules_come_from_the_settings() -> None:
-    access = Access.from_settings(
-        load_settings({"INTERN_APPROVERS": "slack:U9", "INTERN_TWO_PERSON_USD": "3"})
-    )
+    access = load_settings({"INTERN_APPROVERS": "slack:U9", "INTERN_TWO_PERSON_USD": "3"}).access()
     assert access.refusal(compute(4.0), REQUEST, "U9", "slack", "approve") == ""
     assert "Only an approver" in access.refusal(compute(4.0), REQUEST, "U1", "slack", "approve")
     assert access.rules.console_approves
-    shared = Access.from_settings(load_settings({"DATABASE_URL": "postgresql://db/intern"}))
+    shared = load_settings({"DATABASE_URL": "postgresql://db/intern"}).access()
     assert not shared.rules.console_approves

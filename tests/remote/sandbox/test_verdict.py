@@ -38,6 +38,13 @@ def test_kinds(code: int, log: str, kind: FailureKind) -> None:
     assert found.detail.isprintable()
 
 
+@pytest.mark.parametrize("code", [-9, 137])
+def test_a_kill_is_no_lack_of_memory_where_the_kernel_killed_nothing_for_that(code: int) -> None:
+    found = verdict.from_exit(code, "", NEED, has_result=False, out_of_memory_seen=False)
+    assert found is not None
+    assert found.kind is FailureKind.PREEMPTED
+
+
 @pytest.mark.parametrize(
     ("code", "log"),
     [(125, "launch: [Errno 1] Operation not permitted"), (1, "bwrap: setting up uid map: Permission denied")],
