@@ -15,7 +15,7 @@ from typing import Any
 
 from graph.deps import Deps
 from graph.errors import StageFailed
-from graph.inputs import HEAVY
+from graph.inputs import HEAVY, metric_of
 from graph.jobs import here
 from graph.state import RunState
 from remote.backend import Backend, Input, JobSpec, Program
@@ -77,7 +77,10 @@ async def reproduce(deps: Deps, state: RunState, run_id: str) -> Reproduction:
             (Program("train", "in/train.py", config),),
             (
                 *data[:2],
-                *(Input(n, str(folder / n)) for n in ("train.py", "inference.py", "schedule.json")),
+                *(
+                    Input(n, str(folder / n))
+                    for n in ("train.py", "schedule.json", *_companions(deps, state))
+                ),
                 Input("base_model", state["model"].path, shared=True),
             ),
             HEAVY,
@@ -104,9 +107,18 @@ async def reproduce(deps: Deps, state: RunState, run_id: str) -> Reproduction:
     return _compare(folder, into, str(result["primary"]))
 
 
+def _companions(deps: Deps, state: RunState) -> list[str]:
+    return [path.name for path in deps.recipes.for_family(state["audit"].family).companions]
+
+
 def _evaluation(state: RunState) -> dict[str, Any]:
     audit = state["audit"]
-    return {"family": audit.family.value, "labels": list(audit.labels), "seed": state["request"].seed}
+    return {
+        "family": audit.family.value,
+        "labels": list(audit.labels),
+        "metric": metric_of(state),
+        "seed": state["request"].seed,
+    }
 
 
 async def _job(deps: Deps, spec: JobSpec, into: Path) -> Mapping[str, Any]:

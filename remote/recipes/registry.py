@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 EPOCH_STEPS = (1, 2, 3, 4, 6, 8)
 STEPS_WANTED = 280  # optimiser steps after which more time bought nothing on BANKING77
 LONGEST_S = 1800.0  # of a training that nobody gave a time for
+LEAST = 0.75  # of USUAL_S, however few the rows
 USUAL_S, USUAL_ROWS = 60.0, 5000  # without a given time: on BANKING77 120 s bought nothing over 60 s
 SHARE_PLANNED = 0.75  # of the budget: the rest is for a slower machine, before the clock cuts epochs short
 LOADING_S = 3.0  # base model and rows, after the imports
@@ -200,7 +201,7 @@ class _Planner:
         """Seconds that the planned work may take, imports not counted."""
         if self.budget_s is not None:
             return max(self.budget_s - self.speeds.startup_s, 1.0) * SHARE_PLANNED
-        usual_s = USUAL_S * max(self.rows / USUAL_ROWS, 1.0) - self.speeds.startup_s
+        usual_s = USUAL_S * max(self.rows / USUAL_ROWS, LEAST) - self.speeds.startup_s
         one_epoch = self._work(self.rows, 1, self.speeds.layers // 2).total_s(self.speeds)
         return min(max(usual_s, one_epoch), LONGEST_S * SHARE_PLANNED)
 

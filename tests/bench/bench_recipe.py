@@ -154,7 +154,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     if not DATA.is_dir():
         sys.exit(f"The data is not in {DATA}.")
-    chosen = {"epochs": 2, "frozen_layers": 2, "learning_rate": 5e-4, "max_length": 64, "time_budget_s": 68.0}
+    chosen = {"epochs": 2, "frozen_layers": 3, "learning_rate": 5e-4, "max_length": 64, "time_budget_s": 68.0}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         config = prepare(folder, options.base_model.resolve())

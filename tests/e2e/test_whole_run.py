@@ -77,9 +77,8 @@ def test_the_demo_leaves_every_file_and_honest_metrics(demo: Intern) -> None:
     check_files(demo.run_dir())
     metrics = json.loads((demo.run_dir() / "metrics.json").read_text())
     assert metrics["macro_f1"]["value"] > 0.75
-    board = {
-        row["name"]: row["score"] for row in json.loads((demo.run_dir() / "leaderboard.json").read_text())
-    }
+    rows = json.loads((demo.run_dir() / "leaderboard.json").read_text())["leaderboard"]
+    board = {row["name"]: row["score"] for row in rows}
     assert {"majority", "tfidf_lr", "embedding_lr", "model"} <= board.keys()
     assert all(s["low"] <= s["value"] <= s["high"] for name, s in board.items() if "low" in s)
 
