@@ -12,6 +12,7 @@ its accuracy.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import csv
 import json
 import os
@@ -26,6 +27,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bot.settings import load_settings
+from graph.names import TaskFamily
+from graph.research.catalogue import CatalogueSource
+from graph.state import TaskSpec
 from remote.recipes.registry import RECIPES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +94,12 @@ def prepare(folder: Path, base_model: Path) -> dict[str, Any]:
     }
 
 
+def catalogue_model() -> Path:
+    """all-MiniLM-L6-v2 from the offline catalogue under ``INTERN_HOME``, fetched where it is not there yet."""
+    task = TaskSpec("", "", TaskFamily.MULTICLASS)
+    return Path(asyncio.run(CatalogueSource(load_settings().home).model(task)).path)
+
+
 def measured(command: Sequence[str], folder: Path) -> tuple[str, dict[str, float]]:
     """The command's stdout, and what it took."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -147,17 +158,19 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--base-model", type=Path, required=True, help="folder of the encoder")
+    parser.add_argument("--base-model", type=Path, help="folder of the encoder; default: the catalogue's")
     parser.add_argument("--trainer-steps", type=int, default=20)
     parser.add_argument("--trainer-epochs", type=int, default=0)
     parser.add_argument("--set", default="{}", help="recipe settings to change, as JSON")
     options = parser.parse_args(arguments)
     if not DATA.is_dir():
-        sys.exit(f"The data is not in {DATA}.")
+        print(f"skipped: there is no {DATA}")
+        return
+    base_model = options.base_model or catalogue_model()
     chosen = {"epochs": 2, "frozen_layers": 3, "learning_rate": 5e-4, "max_length": 64, "time_budget_s": 68.0}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        config = prepare(folder, options.base_model.resolve())
+        config = prepare(folder, base_model.resolve())
         ours = bench_recipe(folder, config | chosen | json.loads(options.set))
         print(json.dumps({"recipe": ours}), flush=True)
         if options.trainer_steps or options.trainer_epochs:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.settings import SettingsError, database_path, default_home, load_settings
+from bot.settings import Settings, SettingsError, database_path, default_home, load_settings
 
 SECRETS = {
     "SLACK_BOT_TOKEN": "xoxb-secret-1",
@@ -106,3 +106,9 @@ def test_a_database_of_another_kind_is_refused_in_a_sentence() -> None:
     with pytest.raises(SettingsError, match="unset it") as caught:
         database_path(settings)
     assert "pw" not in str(caught.value)
+
+
+def test_the_page_on_settings_names_each_of_them() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text("utf-8")
+    for field in Settings.model_fields.values():
+        assert f"| `{field.validation_alias}` | {field.description} |" in page
