@@ -133,3 +133,12 @@ def test_the_baseline_only_trains_nothing() -> None:
 def test_imbalance_turns_class_weights_on() -> None:
     assert planned()[0]["class_weights"] == "off"
     assert planned(audit=FACTS["audit"] | {"imbalance": 12.0})[0]["class_weights"] == "on"
+
+
+def test_without_a_time_the_plan_follows_from_the_rows_and_not_from_a_busy_machine() -> None:
+    quick, _, quick_s = planned()
+    rates = {name: rate / 8 for name, rate in FACTS["smoke"]["rows_per_s"].items()}
+    slow, _, slow_s = planned(smoke=FACTS["smoke"] | {"rows_per_s": rates})
+    assert slow_s > 2 * quick_s
+    for name in ("epochs", "frozen_layers", "batch_size", "learning_rate", "max_length"):
+        assert slow[name] == quick[name]
