@@ -68,7 +68,7 @@ ANSWERS: Script = {
     "fails": Failure(
         FailureKind.DATA_ERROR, "The table has one column.", events=[(P, {"step": 1, "total": 2})]
     ),
-    "dies": Failure(FailureKind.OUT_OF_MEMORY, "It is gone.", events=[(P, {"step": 1, "total": 2})]),
+    "dies": Failure(FailureKind.PREEMPTED, "It is gone.", events=[(P, {"step": 1, "total": 2})]),
     "runs": Hold(events=[(P, {"step": 1, "total": 2})]),
 }
 
@@ -152,10 +152,10 @@ async def test_a_chain_ends_in_the_last_programs_result(kind: Kind) -> None:
     assert events[-1].stage == "also"
 
 
-async def test_a_job_that_dies_without_a_word_ends_in_failed(kind: Kind) -> None:
+async def test_a_job_that_is_killed_without_a_word_ends_in_preempted(kind: Kind) -> None:
     _, events = await kind.run("dies")
     assert [event.type.value for event in events] == ["progress", "failed"]
-    assert events[-1].fields["kind"] == FailureKind.OUT_OF_MEMORY
+    assert events[-1].fields["kind"] == FailureKind.PREEMPTED
     assert events[-1].fields["detail"].endswith(".")
 
 

@@ -74,7 +74,6 @@ async def test_a_job_that_closes_its_output_is_still_held_to_its_deadline(
             "signal.pause()",
             id="four processes",
         ),
-        pytest.param("os.kill(os.getpid(), 9)", id="killed by the kernel"),
     ],
 )
 async def test_too_much_memory_is_out_of_memory(tmp_path: Path, code: str, isolated: bool) -> None:
