@@ -6,14 +6,14 @@ visit, so what it already said and did is found, not repeated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from graph.deps import Deps
 from graph.names import DecisionKind, EventType, Stage
-from graph.state import Choice, Question
+from graph.state import Attempt, Choice, Question, RunState
 
 
 class Context:
@@ -70,6 +70,24 @@ class Context:
         """A question whose id is unique in the run and the same when this visit runs again."""
         slug = slug or stage.value
         return Question(f"{self.run_id}:{slug}:{self.stage}-{self.visit}", kind, stage, text, choices, **more)
+
+    def publish_target(self, state: RunState) -> str | None:
+        """Where the run would be published: what the person said, else this installation's place."""
+        return state["request"].publish_to or state["task"].publish_to or self.deps.publish_to
+
+    def ask_for_help(self, text: str, tried: Sequence[Attempt], retry: str, back_to: Stage) -> Question:
+        """The question of a run that is out of remedies, with the trail of what was tried."""
+        return self.question(
+            DecisionKind.HELP,
+            Stage.NEEDS_HUMAN,
+            text,
+            (
+                Choice("retry", "Try again", retry, "primary"),
+                Choice("give_up", "Give up", "keeps what was saved"),
+            ),
+            detail="\n\n".join(f"{a.kind}: {a.detail}\n{a.remedy}\n{a.diff}".strip() for a in tried),
+            back_to=back_to,
+        )
 
 
 def plain(value: Any) -> Any:

@@ -41,10 +41,10 @@ async def run(state: RunState, context: Context) -> RunState:
 
 def ask(state: RunState, context: Context, complaint: str = "") -> Question:
     """Where to publish. ``--yes`` alone never makes anything public, nor publishes what a licence forbids."""
-    data, task = state.get("data"), state["task"]
+    data = state.get("data")
     assert data is not None
     verdict = publish_verdict(data.candidate.licence, state["model"].licence)
-    target = state["request"].publish_to or task.publish_to or context.deps.publish_to
+    target = context.publish_target(state)
     choices = [Choice("keep", "Keep it here", "publishes nothing", "primary")]
     default = "keep"
     if target and verdict.outcome != "blocked":

@@ -46,7 +46,7 @@ async def run(state: RunState, context: Context) -> RunState:
 
 async def _publishing(state: RunState, context: Context) -> tuple[str, ...]:
     """Says before the training, not after, that the place to publish to will refuse."""
-    target = state["request"].publish_to or state["task"].publish_to or context.deps.publish_to
+    target = context.publish_target(state)
     publisher = context.deps.publishers.get((target or "").partition(":")[0])
     if not target or publisher is None:
         return ()

@@ -11,7 +11,7 @@ from graph.state import RunState
 
 async def run(state: RunState, context: Context) -> RunState:
     answer = state.get("answer")
-    named = state["request"].publish_to or state["task"].publish_to or context.deps.publish_to
+    named = context.publish_target(state)
     value = answer.value if answer else "keep"
     target = named if value in ("private", "public") else value
     kind = (target or "").partition(":")[0]

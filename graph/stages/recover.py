@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from graph.context import Context
-from graph.names import DecisionKind, EventType, Stage
+from graph.names import EventType, Stage
 from graph.remedies import Limits, config_diff, remedy
-from graph.state import Attempt, Choice, Question, RunState
+from graph.state import Attempt, Question, RunState
 
 
 async def run(state: RunState, context: Context) -> RunState:
@@ -55,15 +55,5 @@ async def _limits(state: RunState, context: Context) -> Limits:
 
 
 def _ask(context: Context, tried: list[Attempt], advice: str) -> Question:
-    trail = "\n\n".join(f"{a.kind}: {a.detail}\n{a.remedy}\n{a.diff}".strip() for a in tried)
-    return context.question(
-        DecisionKind.HELP,
-        Stage.NEEDS_HUMAN,
-        f"Training failed and I am out of remedies: {tried[-1].detail} {advice} What now?",
-        (
-            Choice("retry", "Try again", "from the last checkpoint, if there is one", "primary"),
-            Choice("give_up", "Give up", "keeps what was saved"),
-        ),
-        detail=trail,
-        back_to=Stage.LAUNCH,
-    )
+    text = f"Training failed and I am out of remedies: {tried[-1].detail} {advice} What now?"
+    return context.ask_for_help(text, tried, "from the last checkpoint, if there is one", Stage.LAUNCH)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from graph.context import Context
 from graph.files import write_json
-from graph.names import DecisionKind, EventType, Stage
+from graph.names import EventType, Stage
 from graph.remedies import Limits, config_diff, remedy
-from graph.state import Attempt, Choice, Question, RunState, Script
+from graph.state import Attempt, Question, RunState, Script
 
 
 async def run(state: RunState, context: Context) -> RunState:
@@ -31,17 +31,9 @@ async def run(state: RunState, context: Context) -> RunState:
 
 
 def _ask(context: Context, tried: list[Attempt], advice: str) -> Question:
-    trail = "\n\n".join(f"{a.kind}: {a.detail}\n{a.remedy}\n{a.diff}".strip() for a in tried)
-    return context.question(
-        DecisionKind.HELP,
-        Stage.NEEDS_HUMAN,
-        f"The smoke test still fails after {_times(len(tried))}: {tried[-1].detail} {advice} What now?",
-        (
-            Choice("retry", "Try again", "after you changed something: data, memory, the script", "primary"),
-            Choice("give_up", "Give up", "keeps what was saved"),
-        ),
-        detail=trail,
-        back_to=Stage.SMOKE_TEST,
+    text = f"The smoke test still fails after {_times(len(tried))}: {tried[-1].detail} {advice} What now?"
+    return context.ask_for_help(
+        text, tried, "after you changed something: data, memory, the script", Stage.SMOKE_TEST
     )
 
 
