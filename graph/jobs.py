@@ -131,6 +131,31 @@ async def run(
     return expect(outcome)
 
 
+async def run_once(deps: Deps, spec: JobSpec, into: Path | None = None) -> Mapping[str, Any]:
+    """A job outside of a run's stages, on this machine: its last result; nothing is kept of it but what is fetched.
+
+    Raises StageFailed with the job's own words, BackendError when no job can run.
+    """
+    backend, result = here(deps), None
+    ref = await backend.submit(spec)
+    try:
+        async with aclosing(backend.events(ref)) as events:  # type: ignore[type-var]
+            async for event in events:
+                if event.type is JobEventType.FAILED:
+                    raise StageFailed(str(event.fields.get("detail", "The job failed.")))
+                if event.type is JobEventType.RESULT:
+                    result = event.fields.get("data") or {}
+        if result is None:
+            raise StageFailed("The job ended without a result.", "`intern doctor` checks the sandbox.")
+        if into:
+            into.mkdir(parents=True, exist_ok=True)
+            await backend.fetch(ref, into)
+        return result
+    finally:
+        await backend.cancel(ref)
+        await backend.forget(ref)
+
+
 async def open_jobs(deps: Deps, run_id: str) -> list[tuple[Backend, JobRef]]:
     """Every job that the run has, or may have, started. A claim without a result may have been submitted or not."""
     found: list[tuple[Backend, JobRef]] = []

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
 from typing import Any
 
 from graph.deps import Deps
 from graph.errors import StageFailed
 from graph.inputs import HEAVY
-from graph.jobs import here
+from graph.jobs import run_once
 from remote.backend import Input, JobSpec, Program
-from remote.protocol import JobEventType
 
 MAX_TEXT_CHARS = 100_000
 
@@ -30,25 +28,12 @@ async def predict(
     cut = [text[:MAX_TEXT_CHARS] for text in texts]
     key = f"{run_id}-try-{hashlib.sha256(repr((cut, deps.at())).encode()).hexdigest()[:12]}"
     config = {"model": "in/model", "texts": cut}
-    backend = here(deps)
-    ref = await backend.submit(
-        JobSpec(
-            key,
-            run_id,
-            (Program("predict", "predict", config),),
-            (Input("model", str(model), shared=True),),
-            HEAVY,
-            allow_unisolated,
-        )
+    spec = JobSpec(
+        key,
+        run_id,
+        (Program("predict", "predict", config),),
+        (Input("model", str(model), shared=True),),
+        HEAVY,
+        allow_unisolated,
     )
-    try:
-        async with aclosing(backend.events(ref)) as events:  # type: ignore[type-var]
-            async for event in events:
-                if event.type is JobEventType.RESULT:
-                    return list(event.fields["data"]["predictions"])
-                if event.type is JobEventType.FAILED:
-                    raise StageFailed(str(event.fields.get("detail", "The prediction failed.")))
-    finally:
-        await backend.cancel(ref)
-        await backend.forget(ref)
-    raise StageFailed("The prediction ended without an answer.", "`intern doctor` checks the sandbox.")
+    return list((await run_once(deps, spec))["predictions"])

@@ -16,10 +16,9 @@ from typing import Any
 from graph.deps import Deps
 from graph.errors import StageFailed
 from graph.inputs import HEAVY, metric_of
-from graph.jobs import here
+from graph.jobs import run_once
 from graph.state import RunState
-from remote.backend import Backend, Input, JobSpec, Program
-from remote.protocol import JobEventType
+from remote.backend import Input, JobSpec, Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ async def reproduce(deps: Deps, state: RunState, run_id: str) -> Reproduction:
     config = json.loads((folder / "config.json").read_text("utf-8"))
     config |= {"schedule": "in/schedule.json", "resume_from": None}
     data = [Input(f"{s}.jsonl", str(folder / "data" / f"{s}.jsonl")) for s in ("train", "validation", "test")]
-    await _job(
+    await run_once(
         deps,
         JobSpec(
             f"{key}-train",
@@ -88,7 +87,7 @@ async def reproduce(deps: Deps, state: RunState, run_id: str) -> Reproduction:
         ),
         into / "trained",
     )
-    result = await _job(
+    result = await run_once(
         deps,
         JobSpec(
             f"{key}-evaluate",
@@ -119,24 +118,6 @@ def _evaluation(state: RunState) -> dict[str, Any]:
         "metric": metric_of(state),
         "seed": state["request"].seed,
     }
-
-
-async def _job(deps: Deps, spec: JobSpec, into: Path) -> Mapping[str, Any]:
-    backend: Backend = here(deps)
-    ref = await backend.submit(spec)
-    try:
-        result: Mapping[str, Any] = {}
-        async for event in backend.events(ref):
-            if event.type is JobEventType.FAILED:
-                raise StageFailed(str(event.fields.get("detail", "The job failed.")))
-            if event.type is JobEventType.RESULT:
-                result = event.fields["data"]
-        into.mkdir(parents=True, exist_ok=True)
-        await backend.fetch(ref, into)
-        return result
-    finally:
-        await backend.cancel(ref)
-        await backend.forget(ref)
 
 
 def _compare(folder: Path, into: Path, metric: str) -> Reproduction:
