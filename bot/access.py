@@ -4,7 +4,7 @@
   free baseline, keep, cancel). Nobody else may.
 - What costs money, has an unknown price, or publishes is for approvers. ``INTERN_APPROVERS`` names them:
   ``slack:U1``, ``discord:123``, ``console:anna``, a whole surface ``console:*``, or a group that the surface
-  vouches for: ``slack-group:S1``, ``discord-role:456``.
+  vouches for: ``slack-group:S1``, ``slack-channel:C1`` (its members), ``discord-role:456``.
 - Whoever sits at this machine (surface ``console``) is an approver of its runs: that person could write the
   database as well. This does not hold where the database is shared with other machines.
 - Two persons: above ``INTERN_TWO_PERSON_USD``, or at an unknown price while that is set, the one who asked
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from graph.names import DecisionKind
 from graph.state import Question, Request
 
-KINDS = ("slack", "discord", "console", "slack-group", "discord-role")
+KINDS = ("slack", "discord", "console", "slack-group", "slack-channel", "discord-role")
 _SPENDS_NOTHING = {"cancel", "baseline_only", "change"}
 _PUBLISHES_NOTHING = {"keep", "cancel", "elsewhere"}
 
@@ -74,7 +74,7 @@ def may_decide(
     approver = _is_approver(rules, who, surface, groups)
     asked = who == qualified(request.requester, request.surface)
     if not (approver or asked):
-        return Refused(f"Only {request.requester}, who asked for this run, or an approver can decide this.")
+        return Refused(f"Only {request.who}, who asked for this run, or an approver can decide this.")
     if not _is_weighty(question, value):
         return Allowed()
     what = "approve a price" if question.kind is DecisionKind.COMPUTE else "publish"
@@ -84,9 +84,19 @@ def may_decide(
     if asked and _needs_two(rules, question):
         return Refused(
             f"Above ${rules.two_person_usd:.2f}, or at an unknown price, somebody else than "
-            f"{request.requester}, who asked for this run, has to approve."
+            f"{request.who}, who asked for this run, has to approve."
         )
     return Allowed()
+
+
+def may_steer(
+    rules: Rules, request: Request, actor: str, surface: str, groups: Iterable[str] = ()
+) -> Allowed | Refused:
+    """Whether ``actor`` may stop the run or change what it will do."""
+    who = qualified(actor, surface)
+    if who == qualified(request.requester, request.surface) or _is_approver(rules, who, surface, groups):
+        return Allowed()
+    return Refused(f"Only {request.who}, who asked for this run, or an approver can do this.")
 
 
 def _is_approver(rules: Rules, who: str, surface: str, groups: Iterable[str]) -> bool:
@@ -128,4 +138,9 @@ class Access:
     ) -> str:
         """Why not, in one sentence; empty when it is allowed."""
         answer = may_decide(self.rules, question, request, actor, surface, value, groups)
+        return answer.reason if isinstance(answer, Refused) else ""
+
+    def steering_refusal(self, request: Request, actor: str, surface: str, groups: Iterable[str] = ()) -> str:
+        """The same for stopping and changing a run."""
+        answer = may_steer(self.rules, request, actor, surface, groups)
         return answer.reason if isinstance(answer, Refused) else ""

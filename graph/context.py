@@ -73,7 +73,13 @@ class Context:
 
     def publish_target(self, state: RunState) -> str | None:
         """Where the run would be published: what the person said, else this installation's place."""
-        return state["request"].publish_to or state["task"].publish_to or self.deps.publish_to
+        named = state["request"].publish_to or state["task"].publish_to
+        return named if named and self.may_publish_to(state, named) else self.deps.publish_to
+
+    def may_publish_to(self, state: RunState, target: str) -> bool:
+        """Who asks from a chat names no folder of this machine; the installation's own place is fine."""
+        far = state["request"].files_below is not None
+        return not (far and target.startswith("folder:") and target != self.deps.publish_to)
 
     def ask_for_help(self, text: str, tried: Sequence[Attempt], retry: str, back_to: Stage) -> Question:
         """The question of a run that is out of remedies, with the trail of what was tried."""

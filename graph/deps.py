@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,6 +46,7 @@ class Run:
     updated_at: str
     question: Question | None = None  # open, when status is waiting
     cancel_requested_by: str | None = None
+    wishes: Mapping[str, Any] = field(default_factory=dict)  # settings for a plan that is not made yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,11 @@ class Decision:
     price_usd: float | None = None
     plan_hash: str | None = None
     why: str = ""
+    actor_name: str = ""  # what people call the actor, where ids are unreadable
+
+    @property
+    def who(self) -> str:
+        return self.actor_name or self.actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +91,21 @@ class Store(Protocol):
     :class:`graph.errors.LeaseLost` for a write with an old fence.
     """
 
-    async def create_run(self, run_id: str, request: Request, title: str, at: str) -> Run: ...
+    async def create_run(self, run_id: str, request: Request, title: str, at: str) -> Run:
+        """The run of this id, made now or found as it is."""
+
     async def run(self, run_id: str) -> Run: ...
     async def find(self, prefix: str) -> Run:
         """The one run whose id starts with ``prefix``."""
 
-    async def runs(self, limit: int = 50) -> list[Run]: ...
+    async def runs(
+        self, limit: int = 50, *, surface: str | None = None, requester: str | None = None
+    ) -> list[Run]:
+        """The newest first; of one surface, or of one person of it."""
+
+    async def wish(self, run_id: str, settings: Mapping[str, Any]) -> None:
+        """Add settings to what the run's plan will be made with."""
+
     async def runnable(self, now: float) -> list[str]:
         """Runs that a worker could move now: running, decided or to be cancelled, and held by nobody."""
 
@@ -120,6 +135,12 @@ class Store(Protocol):
         """The event's seq. A second append with the same ``key`` returns the first one's and writes nothing."""
 
     async def events(self, run_id: str, after: int = -1) -> list[Event]: ...
+    async def feed(self, after: int, limit: int = 1000) -> list[tuple[int, Event]]:
+        """Events of all runs in the order in which they were written, with a position that only grows."""
+
+    async def feed_end(self) -> int:
+        """The position of the last event; 0 before the first."""
+
     async def decide(self, decision: Decision) -> tuple[Decision, bool]:
         """The decision that holds, and whether it is this one."""
 

@@ -12,14 +12,11 @@ with its traceback in the run's folder, and told in one sentence. The run can th
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -33,6 +30,7 @@ from graph.deps import Decision, Deps, Lease, Run
 from graph.ending import end
 from graph.errors import GraphError, LeaseLost
 from graph.files import write_text
+from graph.holder import Holder
 from graph.jobs import open_jobs
 from graph.names import DecisionKind, EventType, FailureKind, RunStatus, Stage
 from graph.state import Answer, Failure, Question, RunState
@@ -44,41 +42,6 @@ RECURSION_LIMIT = 400  # a backstop; the loops are bounded by their own counts
 
 class RunBusy(GraphError):
     """Another live process is moving this run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds a lease: a process of a machine. The start time tells a reused pid apart."""
-
-    host: str
-    pid: int
-    started: str
-
-    @classmethod
-    def me(cls) -> Holder:
-        return cls(socket.gethostname(), os.getpid(), _start_time(os.getpid()) or "0")
-
-    @classmethod
-    def parse(cls, text: str) -> Holder | None:
-        host, _, rest = text.rpartition("/")
-        pid, _, started = rest.partition(":")
-        return cls(host, int(pid), started) if pid.isdecimal() else None
-
-    def __str__(self) -> str:
-        return f"{self.host}/{self.pid}:{self.started}"
-
-    def is_dead(self) -> bool:
-        """Whether this is a process of this machine that no longer runs."""
-        return self.host == socket.gethostname() and _start_time(self.pid) != self.started
-
-
-def _start_time(pid: int) -> str | None:
-    """Clock ticks from boot to the process's start (proc(5), field 22); ``None`` for no or a dead process."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in ("Z", "X") else fields[19]
 
 
 class Driver:
@@ -174,6 +137,8 @@ class Driver:
                 {
                     "sentence": run.request.sentence,
                     "requester": run.request.requester,
+                    "requester_name": run.request.requester_name,
+                    "parent_run": run.request.parent_run,
                     "surface": run.request.surface,
                 },
                 at=deps.at(),
@@ -207,7 +172,15 @@ class Driver:
         if held is None and (ahead := answer_ahead(question, run.request)):
             value, why = ahead
             held, _ = await store.decide(
-                decision_for(question, run, value, run.request.requester, deps.at(), why)
+                decision_for(
+                    question,
+                    run,
+                    value,
+                    run.request.requester,
+                    deps.at(),
+                    why,
+                    name=run.request.requester_name,
+                )
             )
         if held is None:
             await store.update_run(
@@ -232,6 +205,7 @@ class Driver:
                 "kind": held.kind,
                 "value": held.value,
                 "actor": held.actor,
+                "actor_name": held.actor_name,
                 "surface": held.surface,
                 "why": held.why,
                 "price_usd": held.price_usd,
@@ -324,7 +298,14 @@ _PAUSED = object()
 
 
 def decision_for(
-    question: Question, run: Run, value: str, actor: str, at: str, why: str = "", surface: str | None = None
+    question: Question,
+    run: Run,
+    value: str,
+    actor: str,
+    at: str,
+    why: str = "",
+    surface: str | None = None,
+    name: str = "",
 ) -> Decision:
     return Decision(
         question.id,
@@ -337,4 +318,5 @@ def decision_for(
         question.price_usd,
         question.plan_hash,
         why,
+        name,
     )

@@ -34,6 +34,12 @@ class Request:
     seed: int = 0
     parent_run: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)  # hyperparameters fixed by the person
+    requester_name: str = ""  # what people call the requester, where ids are unreadable
+    files_below: str | None = None  # asked from afar: no path of this machine outside this folder counts
+
+    @property
+    def who(self) -> str:
+        return self.requester_name or self.requester
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ GRACE_S = 60.0  # imports, saving, predictions on the validation split
 
 
 async def run(state: RunState, context: Context) -> RunState:
-    overrides, complaint = _overrides(state)
+    wishes = (await context.deps.store.run(context.run_id)).wishes  # said before there was a plan
+    overrides, complaint = _overrides(state, wishes)
     config = {k: v for k, v in overrides.items() if k != "minutes"}
     settings, estimated_s = _settings(state, context, overrides.get("minutes"), config)
     request = state["request"]
@@ -34,7 +35,7 @@ async def run(state: RunState, context: Context) -> RunState:
         )
     notes = (*state.get("advice", ()), *await _publishing(state, context))
     plan = _plan(settings, offer, notes)
-    await context.say(EventType.PLANNED, plan=plan, hash=plan.hash, refusals=refusals)
+    await context.say(EventType.PLANNED, plan.hash, plan=plan, hash=plan.hash, refusals=refusals)
     return RunState(
         plan=plan,
         overrides=overrides,
@@ -57,10 +58,11 @@ async def _publishing(state: RunState, context: Context) -> tuple[str, ...]:
     return ()
 
 
-def _overrides(state: RunState) -> tuple[dict[str, Any], str]:
+def _overrides(state: RunState, wishes: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """What the person has set so far, with this answer's change; a complaint where it could not be read."""
     known: dict[str, Any] = {
         **state["request"].overrides,
+        **wishes,
         **state.get("mended", {}),
         **state.get("overrides", {}),
     }

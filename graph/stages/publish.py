@@ -16,7 +16,7 @@ async def run(state: RunState, context: Context) -> RunState:
     target = named if value in ("private", "public") else value
     kind = (target or "").partition(":")[0]
     publisher = context.deps.publishers.get(kind)
-    if publisher is None or not target:
+    if publisher is None or not target or not context.may_publish_to(state, target):
         return _again(state, context, f"I can publish to {_places(context)}, not to {value!r}.")
     key = context.key("publish")
     effect = await context.deps.store.claim(key, context.run_id, fence=context.deps.fence)

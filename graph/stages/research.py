@@ -12,7 +12,7 @@ from graph.context import Context
 from graph.deps import Source
 from graph.errors import SourceError
 from graph.inputs import LIGHT
-from graph.names import DecisionKind, EventType, Stage
+from graph.names import DecisionKind, EventType, FailureKind, Stage
 from graph.state import Candidate, Choice, ModelChoice, Question, RunState, TaskSpec, answered
 from remote.backend import Input, Program
 
@@ -33,6 +33,8 @@ async def run(state: RunState, context: Context) -> RunState:
             question=_ask(context, state.get("candidates", ()), f"{error.detail} {error.hint}"), answer=None
         )
     model = await _model(context, task)
+    if model.source == "folder":
+        _check_reach(model.path, state["request"].files_below)
     await context.say(
         EventType.CANDIDATES_FOUND,
         source=candidates[0].source,
@@ -53,6 +55,8 @@ async def _candidates(
         return await _search(context, state["task"])
     for source in context.deps.sources:
         if source.claims(wanted):
+            if source.name == "file":
+                _check_reach(wanted, state["request"].files_below)
             found = await source.candidate(wanted)
             if found.source == "file":
                 return await _columns(state, context, source, found), f"Your file {found.title}."
@@ -60,6 +64,17 @@ async def _candidates(
     raise SourceError(
         f"{wanted!r} is neither a file here nor a data set's name.",
         "Give the path of a CSV, TSV, JSONL or Parquet file, or a Hub id such as owner/name.",
+    )
+
+
+def _check_reach(wanted: str, below: str | None) -> None:
+    """Who asks from a chat must not read this machine's files by naming them."""
+    if below is None or Path(wanted).expanduser().resolve().is_relative_to(Path(below).resolve()):
+        return
+    raise SourceError(
+        f"I can't read {Path(wanted).name[:80]} from here.",
+        "Attach the file to your message, or name a data set of the Hub such as owner/name.",
+        FailureKind.DENIED,
     )
 
 

@@ -55,36 +55,50 @@ class SqliteStore:
     # -- runs ------------------------------------------------------------------------------------------------
 
     async def create_run(self, run_id: str, request: Request, title: str, at: str) -> Run:
-        async with self._transaction() as db:
+        async with self.transaction() as db:
             await db.execute(
                 "INSERT INTO runs (id, title, status, stage, request, created_at, updated_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
                 (run_id, title, RunStatus.RUNNING, Stage.INTAKE, dump(request), at, at),
             )
         return await self.run(run_id)
 
     async def run(self, run_id: str) -> Run:
-        rows = await self._all("SELECT * FROM runs WHERE id = ?", run_id)
+        rows = await self.all("SELECT * FROM runs WHERE id = ?", run_id)
         if not rows:
             raise RunNotFound(f"There is no run {run_id!r}.", "`intern runs` lists the runs.")
         return _run(rows[0])
 
     async def find(self, prefix: str) -> Run:
         # GLOB metacharacters cannot occur in our ids, so a prefix with one simply finds nothing.
-        rows = await self._all("SELECT * FROM runs WHERE substr(id, 1, ?) = ? LIMIT 2", len(prefix), prefix)
+        rows = await self.all("SELECT * FROM runs WHERE substr(id, 1, ?) = ? LIMIT 2", len(prefix), prefix)
         if prefix and len(rows) == 1:
             return _run(rows[0])
         if prefix and len(rows) > 1:
             raise RunNotFound(f"More than one run starts with {prefix!r}.", "Give more of its id.")
         raise RunNotFound(f"There is no run {prefix!r}.", "`intern runs` lists the runs.")
 
-    async def runs(self, limit: int = 50) -> list[Run]:
-        return [
-            _run(r) for r in await self._all("SELECT * FROM runs ORDER BY created_at DESC LIMIT ?", limit)
-        ]
+    async def runs(
+        self, limit: int = 50, *, surface: str | None = None, requester: str | None = None
+    ) -> list[Run]:
+        rows = await self.all(
+            "SELECT * FROM runs WHERE (?1 IS NULL OR json_extract(request, '$.surface') = ?1) "
+            "AND (?2 IS NULL OR json_extract(request, '$.requester') = ?2) "
+            "ORDER BY created_at DESC LIMIT ?3",
+            surface,
+            requester,
+            limit,
+        )
+        return [_run(r) for r in rows]
+
+    async def wish(self, run_id: str, settings: Mapping[str, Any]) -> None:
+        async with self.transaction() as db:
+            await db.execute(
+                "UPDATE runs SET wishes = json_patch(wishes, ?) WHERE id = ?", (json.dumps(settings), run_id)
+            )
 
     async def runnable(self, now: float) -> list[str]:
-        rows = await self._all(
+        rows = await self.all(
             "SELECT r.id FROM runs r LEFT JOIN leases l ON l.run_id = r.id AND l.expires_at > ? "
             "WHERE l.run_id IS NULL AND (r.status = 'running' OR r.status = 'waiting' AND ("
             "  r.cancel_requested_by IS NOT NULL OR EXISTS (SELECT 1 FROM decisions d "
@@ -112,11 +126,11 @@ class SqliteStore:
         if question is not None or clear_question:
             changes["question"] = dump(question) if question is not None else None
         columns = ", ".join(f"{name} = ?" for name in changes)  # names are the literals above
-        async with self._transaction(run_id, fence) as db:
+        async with self.transaction(run_id, fence) as db:
             await db.execute(f"UPDATE runs SET {columns} WHERE id = ?", (*changes.values(), run_id))  # noqa: S608
 
     async def request_cancel(self, run_id: str, actor: str) -> None:
-        async with self._transaction() as db:
+        async with self.transaction() as db:
             await db.execute(
                 "UPDATE runs SET cancel_requested_by = COALESCE(cancel_requested_by, ?) WHERE id = ?",
                 (actor, run_id),
@@ -135,7 +149,7 @@ class SqliteStore:
         key: str | None = None,
         fence: int | None = None,
     ) -> int:
-        async with self._transaction(run_id, fence) as db:
+        async with self.transaction(run_id, fence) as db:
             if key is not None:
                 async with db.execute(
                     "SELECT seq FROM events WHERE run_id = ? AND key = ?", (run_id, key)
@@ -152,31 +166,30 @@ class SqliteStore:
         return int(row[0])
 
     async def events(self, run_id: str, after: int = -1) -> list[Event]:
-        rows = await self._all(
-            "SELECT * FROM events WHERE run_id = ? AND seq > ? ORDER BY seq", run_id, after
+        rows = await self.all("SELECT * FROM events WHERE run_id = ? AND seq > ? ORDER BY seq", run_id, after)
+        return [_event(r) for r in rows]
+
+    async def feed(self, after: int, limit: int = 1000) -> list[tuple[int, Event]]:
+        # rowid grows with every insert, and writers take turns: no smaller one can appear later.
+        rows = await self.all(
+            "SELECT rowid AS position, * FROM events WHERE rowid > ? ORDER BY rowid LIMIT ?", after, limit
         )
-        return [
-            Event(
-                run_id,
-                r["seq"],
-                r["at"],
-                EventType(r["type"]),
-                Stage(r["stage"]) if r["stage"] else None,
-                json.loads(r["payload"]),
-            )
-            for r in rows
-        ]
+        return [(int(r["position"]), _event(r)) for r in rows]
+
+    async def feed_end(self) -> int:
+        (row,) = await self.all("SELECT COALESCE(MAX(rowid), 0) AS position FROM events")
+        return int(row["position"])
 
     # -- decisions and effects -------------------------------------------------------------------------------
 
     async def decide(self, decision: Decision) -> tuple[Decision, bool]:
         d = decision
         async with (
-            self._transaction() as db,
+            self.transaction() as db,
             db.execute(
                 "INSERT INTO decisions "
-                "(interrupt_id, run_id, kind, value, actor, surface, price_usd, plan_hash, why, at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (interrupt_id) DO NOTHING",
+                "(interrupt_id, run_id, kind, value, actor, surface, price_usd, plan_hash, why, at, actor_name) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (interrupt_id) DO NOTHING",
                 (
                     d.interrupt_id,
                     d.run_id,
@@ -188,6 +201,7 @@ class SqliteStore:
                     d.plan_hash,
                     d.why,
                     d.at,
+                    d.actor_name,
                 ),
             ) as cursor,
         ):
@@ -197,40 +211,40 @@ class SqliteStore:
         return held, won
 
     async def decision(self, interrupt_id: str) -> Decision | None:
-        rows = await self._all("SELECT * FROM decisions WHERE interrupt_id = ?", interrupt_id)
+        rows = await self.all("SELECT * FROM decisions WHERE interrupt_id = ?", interrupt_id)
         return Decision(**dict(rows[0])) if rows else None
 
     async def decisions(self, run_id: str) -> list[Decision]:
-        rows = await self._all("SELECT * FROM decisions WHERE run_id = ? ORDER BY at, rowid", run_id)
+        rows = await self.all("SELECT * FROM decisions WHERE run_id = ? ORDER BY at, rowid", run_id)
         return [Decision(**dict(r)) for r in rows]
 
     async def claim(self, key: str, run_id: str, *, fence: int | None = None) -> Effect:
-        async with self._transaction(run_id, fence) as db:
+        async with self.transaction(run_id, fence) as db:
             await db.execute(
                 "INSERT INTO effects (key, run_id, state) VALUES (?, ?, 'claimed') ON CONFLICT (key) DO NOTHING",
                 (key, run_id),
             )
-        return _effect((await self._all("SELECT * FROM effects WHERE key = ?", key))[0])
+        return _effect((await self.all("SELECT * FROM effects WHERE key = ?", key))[0])
 
     async def record(self, key: str, result: Mapping[str, Any], *, fence: int | None = None) -> None:
-        rows = await self._all("SELECT run_id FROM effects WHERE key = ?", key)
+        rows = await self.all("SELECT run_id FROM effects WHERE key = ?", key)
         if not rows:
             raise StoreError(f"The effect {key!r} was never claimed.")
-        async with self._transaction(rows[0]["run_id"], fence) as db:
+        async with self.transaction(rows[0]["run_id"], fence) as db:
             await db.execute(
                 "UPDATE effects SET state = 'done', result = ? WHERE key = ?",
                 (json.dumps(result, ensure_ascii=False), key),
             )
 
     async def effects(self, run_id: str) -> list[Effect]:
-        rows = await self._all("SELECT * FROM effects WHERE run_id = ? ORDER BY rowid", run_id)
+        rows = await self.all("SELECT * FROM effects WHERE run_id = ? ORDER BY rowid", run_id)
         return [_effect(r) for r in rows]
 
     # -- leases ----------------------------------------------------------------------------------------------
 
     async def lease(self, run_id: str, holder: str, now: float, ttl_s: float) -> Lease | None:
         async with (
-            self._transaction() as db,
+            self.transaction() as db,
             db.execute(
                 "INSERT INTO leases (run_id, holder, fence, expires_at) VALUES (?, ?, 1, ?) "
                 "ON CONFLICT (run_id) DO UPDATE SET "
@@ -244,17 +258,17 @@ class SqliteStore:
         return Lease(run_id, holder, int(row[0])) if row else None
 
     async def holder(self, run_id: str) -> str | None:
-        rows = await self._all("SELECT holder FROM leases WHERE run_id = ? AND expires_at > 0", run_id)
+        rows = await self.all("SELECT holder FROM leases WHERE run_id = ? AND expires_at > 0", run_id)
         return str(rows[0]["holder"]) if rows else None
 
     async def expire(self, run_id: str, holder: str) -> None:
-        async with self._transaction() as db:
+        async with self.transaction() as db:
             await db.execute(
                 "UPDATE leases SET expires_at = 0 WHERE run_id = ? AND holder = ?", (run_id, holder)
             )
 
     async def release(self, lease: Lease) -> None:
-        async with self._transaction() as db:
+        async with self.transaction() as db:
             await db.execute(
                 "UPDATE leases SET expires_at = 0 WHERE run_id = ? AND holder = ? AND fence = ?",
                 (lease.run_id, lease.holder, lease.fence),
@@ -263,9 +277,10 @@ class SqliteStore:
     # -- plumbing --------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _transaction(
+    async def transaction(
         self, run_id: str | None = None, fence: int | None = None
     ) -> AsyncIterator[aiosqlite.Connection]:
+        """One short write; refused with LeaseLost where ``fence`` is no longer the run's. Raises StoreError."""
         async with self._write:
             with _Words():
                 try:
@@ -285,7 +300,8 @@ class SqliteStore:
         if row is not None and int(row[0]) != fence:
             raise LeaseLost(f"Another process has taken run {run_id} over.")
 
-    async def _all(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+    async def all(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        """Every row of a query. Raises StoreError."""
         with _Words():
             async with self.db.execute(sql, values) as cursor:
                 cursor.row_factory = aiosqlite.Row
@@ -333,6 +349,18 @@ def _run(row: sqlite3.Row) -> Run:
         updated_at=row["updated_at"],
         question=load(Question, row["question"]) if row["question"] else None,
         cancel_requested_by=row["cancel_requested_by"],
+        wishes=json.loads(row["wishes"]),
+    )
+
+
+def _event(row: sqlite3.Row) -> Event:
+    return Event(
+        row["run_id"],
+        row["seq"],
+        row["at"],
+        EventType(row["type"]),
+        Stage(row["stage"]) if row["stage"] else None,
+        json.loads(row["payload"]),
     )
 
 
