@@ -93,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
     again = commands.add_parser("reproduce", help="train again from the recorded inputs and compare")
     again.add_argument("run", metavar="RUN")
     commands.add_parser("doctor", help="what works here, and how to mend what does not")
+    commands.add_parser("slack", help="serve Slack; with SQLite, move its runs too")
     commands.add_parser("worker", help="move every run that can move")
     commands.add_parser("serve", help="all of it in one process")
     commands.add_parser("release", help="bring the database up to date (before a new version starts)")
@@ -181,7 +182,7 @@ async def _cancel(app: App, args: argparse.Namespace) -> int:
     from bot.console.session import local_user
 
     run = await app.dispatch.find(args.run)
-    run = await app.dispatch.cancel(run.id, actor=local_user())
+    run = await app.dispatch.cancel(run.id, actor=local_user(), surface="console")
     print(f"{run.id}: {run.status if run.status.ended else 'will stop within a second'}")
     return OK
 
@@ -203,10 +204,22 @@ async def _reproduce(app: App, args: argparse.Namespace) -> int:
 
 
 async def _worker(app: App, args: argparse.Namespace) -> int:
-    from bot.worker import work
+    from bot.worker import stop_on_signals, work
 
-    await work(app.dispatch, print)
+    await work(app.dispatch, print, stop_on_signals())
     return OK
+
+
+async def _slack(app: App, args: argparse.Namespace) -> int:
+    from bot.serving import serve
+
+    return await serve(app, ("slack",), print)
+
+
+async def _serve(app: App, args: argparse.Namespace) -> int:
+    from bot.serving import configured, serve
+
+    return await serve(app, configured(app.settings), print)
 
 
 async def _release(app: App, args: argparse.Namespace) -> int:
@@ -229,7 +242,8 @@ _COMMANDS = {
     "try": _try,
     "reproduce": _reproduce,
     "worker": _worker,
-    "serve": _worker,
+    "slack": _slack,
+    "serve": _serve,
     "release": _release,
 }
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,24 @@ from bot.answers import read_answer
 from bot.errors import AlreadyDecided, NotAChoice, NotAllowed, NotWaiting, StalePlan, UsageError
 from graph.deps import Decision, Deps, Event, Run
 from graph.driver import Driver, RunBusy, decision_for
-from graph.names import RunStatus
+from graph.names import EventType, RunStatus, Stage
 from graph.predict import predict
 from graph.reproduce import Reproduction, reproduce
-from graph.state import Request
+from graph.state import Question, Request
+from graph.understanding.changes import read_change
 
 POLL_S = 0.1  # how soon a follower hears of an event
 MAX_SENTENCE_CHARS = 40_000
+BEFORE_THE_PLAN = (
+    Stage.INTAKE,
+    Stage.RESEARCH,
+    Stage.CHOOSE_DATASET,
+    Stage.AUDIT,
+    Stage.WRITE_SCRIPT,
+    Stage.SMOKE_TEST,
+    Stage.REPAIR,
+    Stage.BASELINES,
+)
 
 
 class Queue:
@@ -55,16 +68,87 @@ class Dispatch:
         self._queue = Queue(driver)
         self._access = access
         self._new_id = new_id
+        self._news = asyncio.Event()  # a run can move that could not before
+
+    async def news(self, timeout_s: float) -> None:
+        """Returns when a run was started, decided or cancelled in this process, or after ``timeout_s``."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), timeout_s)
+        self._news.clear()
 
     async def close(self) -> None:
         await self._queue.close()
 
-    async def start(self, request: Request) -> Run:
-        """Create a run. ``move`` works on it. Raises UsageError for what no run should be made of."""
+    async def start(self, request: Request, run_id: str | None = None) -> Run:
+        """Create a run; with a ``run_id`` from ``new_id``, once. ``move`` works on it.
+
+        Raises UsageError for what no run should be made of.
+        """
         check_request(request)
-        return await self._store.create_run(
-            self._new_id(), request, _title(request.sentence), self._deps.at()
+        run = await self._store.create_run(
+            run_id or self._new_id(), request, _title(request.sentence), self._deps.at()
         )
+        self._news.set()
+        return run
+
+    def new_id(self) -> str:
+        """An id for a run that will be started: drawn before, so that a repeated start finds its run."""
+        return self._new_id()
+
+    async def again(
+        self,
+        run_id: str,
+        overrides: Mapping[str, Any],
+        *,
+        actor: str,
+        name: str,
+        surface: str,
+        channel: str | None,
+        new_id: str | None = None,
+    ) -> Run:
+        """A child run: the same task on the same data with other settings, asked for by ``actor``."""
+        parent = await self._store.run(run_id)
+        chosen = chosen_data(await self._store.events(run_id))
+        request = replace(
+            parent.request,
+            **chosen,
+            requester=actor,
+            requester_name=name,
+            surface=surface,
+            channel=channel,
+            parent_run=parent.id,
+            overrides={**parent.request.overrides, **parent.wishes, **overrides},
+            out=None,
+        )
+        return await self.start(request, new_id)
+
+    async def suggestion(self, run_id: str, suggestion_id: str) -> Mapping[str, Any]:
+        """One of the run's suggestions: ``{"id", "title", "reason", "overrides"}``. Raises UsageError."""
+        for event in reversed(await self._store.events(run_id)):
+            if event.type is EventType.STRESSED:
+                for found in event.payload.get("suggestions", []):
+                    if found.get("id") == suggestion_id:
+                        return dict(found)
+        raise UsageError(f"Run {run_id} has no suggestion {suggestion_id[:40]!r}.")
+
+    async def wish(
+        self, run_id: str, text: str, *, actor: str, name: str, surface: str, groups: Iterable[str] = ()
+    ) -> Mapping[str, Any]:
+        """Settings for the plan, said before there is one. Raises NotAChoice, NotAllowed, UsageError."""
+        run = await self._store.run(run_id)
+        self._check_steering(run, actor, surface, groups)
+        change = read_change(text)
+        if isinstance(change, str):
+            raise NotAChoice(change)
+        if run.status is not RunStatus.RUNNING or run.stage not in BEFORE_THE_PLAN:
+            raise NotWaiting(f"The plan of run {run.id} is made already.")
+        await self._store.wish(run.id, change)
+        said = ", ".join(f"{key} = {value}" for key, value in change.items())
+        await self._store.append(
+            run.id, EventType.NOTE, {"text": f"{name or actor}: {said}. I'll plan with it.", "level": "info"},
+            at=self._deps.at(),
+        )  # fmt: skip
+        return change
 
     async def move(self, run_id: str) -> Run:
         """Work on the run here until it waits for a person or has ended. Raises RunBusy, StoreError."""
@@ -73,8 +157,16 @@ class Dispatch:
     async def find(self, prefix: str) -> Run:
         return await self._store.find(prefix)
 
-    async def runs(self, limit: int = 50) -> list[Run]:
-        return await self._store.runs(limit)
+    async def runs(
+        self, limit: int = 50, *, surface: str | None = None, requester: str | None = None
+    ) -> list[Run]:
+        return await self._store.runs(limit, surface=surface, requester=requester)
+
+    async def feed(self, after: int) -> list[tuple[int, Event]]:
+        return await self._store.feed(after)
+
+    async def feed_end(self) -> int:
+        return await self._store.feed_end()
 
     async def events(self, run_id: str, after: int = -1) -> list[Event]:
         return await self._store.events(run_id, after)
@@ -90,16 +182,23 @@ class Dispatch:
         actor: str,
         surface: str,
         plan_hash: str | None = None,
+        question_id: str | None = None,
+        name: str = "",
         groups: Iterable[str] = (),
     ) -> Decision:
         """Record a person's answer to the open question. The first one wins; a stale plan is refused.
 
-        Raises NotWaiting, NotAChoice, StalePlan, NotAllowed, AlreadyDecided.
+        A button gives ``question_id`` and ``plan_hash``, so that it answers the question that it belongs to and no
+        other. Raises NotWaiting, NotAChoice, StalePlan, NotAllowed, AlreadyDecided.
         """
         run = await self._store.run(run_id)
         question = run.question
+        if question_id is not None and (held := await self._store.decision(question_id)):
+            raise AlreadyDecided(_already(held, question if held.interrupt_id == question_id else None))
         if run.status is not RunStatus.WAITING or question is None:
             raise NotWaiting(f"Run {run.id} has no open question; it is {run.status}.")
+        if question_id not in (None, question.id) and question.plan_hash is None:
+            raise NotWaiting(f"That question is no longer open; run {run.id} now asks: {question.text}")
         value = read_answer(question, text)
         if value is None:
             names = ", ".join(c.value for c in question.choices)
@@ -111,22 +210,48 @@ class Dispatch:
         if refusal:
             raise NotAllowed(refusal)
         held, won = await self._store.decide(
-            decision_for(question, run, value, actor, self._deps.at(), surface=surface)
+            decision_for(question, run, value, actor, self._deps.at(), surface=surface, name=name)
         )
         if not won:
-            raise AlreadyDecided(f"{held.actor} already decided {held.value!r} at {held.at}.")
+            raise AlreadyDecided(_already(held, question))
+        self._news.set()
         return held
 
-    async def cancel(self, run_id: str, *, actor: str) -> Run:
-        """Ask the run to stop; whoever works on it stops its jobs. Raises UsageError for one that has ended."""
+    async def cancel(
+        self, run_id: str, *, actor: str, surface: str = "console", name: str = "", groups: Iterable[str] = ()
+    ) -> Run:
+        """Ask the run to stop; whoever works on it stops its jobs. Raises NotAllowed, and UsageError for one that
+        has ended.
+        """
         run = await self._store.run(run_id)
         if run.status.ended:
             raise UsageError(f"Run {run.id} has already ended: {run.status}.")
-        await self._store.request_cancel(run.id, actor)
+        self._check_steering(run, actor, surface, groups)
+        await self._store.request_cancel(run.id, name or actor)
         try:
             return await self.move(run.id)
         except RunBusy:
             return await self._store.run(run.id)  # its worker looks twice a second
+
+    def may_answer(self, run: Run, actor: str, surface: str, groups: Iterable[str] = ()) -> bool:
+        """Whether the run waits for an answer that this person may give, and would matter: not only to cancel it."""
+        question = run.question
+        if question is None:
+            return False
+        value = next((c.value for c in question.choices if c.style == "primary"), question.choices[0].value)
+        return not self._access.refusal(question, run.request, actor, surface, value, groups)
+
+    async def spent_usd(self, month: str, *, surface: str | None = None) -> float:
+        """What runs that ended in ``month`` (such as "2026-11") have cost."""
+        return await self._store.spent_usd(month, surface=surface)
+
+    def steering_refusal(self, run: Run, actor: str, surface: str, groups: Iterable[str] = ()) -> str:
+        """Why this person may neither stop nor change the run; empty when it is allowed."""
+        return self._access.steering_refusal(run.request, actor, surface, groups)
+
+    def _check_steering(self, run: Run, actor: str, surface: str, groups: Iterable[str]) -> None:
+        if refusal := self.steering_refusal(run, actor, surface, groups):
+            raise NotAllowed(refusal)
 
     async def predict(
         self, run_id: str, texts: Sequence[str], *, allow_unisolated: bool = False
@@ -148,6 +273,26 @@ class Dispatch:
             if run.status is not RunStatus.RUNNING:
                 return
             await asyncio.sleep(POLL_S)
+
+
+def _already(held: Decision, question: Question | None) -> str:
+    labels = {c.value: c.label for c in question.choices} if question else {}
+    said = labels.get(held.value, held.value)
+    return f"{held.who} already decided “{said[:80]}” at {held.at[11:16]} UTC on {held.at[:10]}."
+
+
+def chosen_data(events: Sequence[Event]) -> dict[str, Any]:
+    """``data``, ``text_column`` and ``target`` as the run chose them, for a request that asks for the same; empty
+    before it has chosen."""
+    for event in reversed(events):
+        if event.type is EventType.DATA_CHOSEN:
+            payload = event.payload
+            return {
+                "data": payload.get("candidate", {}).get("id"),
+                "text_column": payload.get("text_column"),
+                "target": payload.get("target"),
+            }
+    return {}
 
 
 def check_request(request: Request) -> None:

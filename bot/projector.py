@@ -41,8 +41,11 @@ class Renderer(Protocol):
     async def show(self, card: Card) -> str:
         """Post the card; the handle by which it can be edited."""
 
-    async def update(self, handle: str, card: Card) -> None:
-        """Show ``card`` in the place of its older version."""
+    async def update(self, handle: str, card: Card) -> str:
+        """Show ``card`` in the place of its older version; its handle, another one if it had to be posted anew."""
+
+    def delay_s(self, card: Card) -> float:
+        """Seconds for which a live card should not be sent yet; 0 where the medium has no limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +161,10 @@ class Projector:
     def _due_in(self, key: str) -> float:
         """Seconds until the card may be sent; a new, settled or asking card never waits."""
         card, sent_at = self.story.cards[key], self._sent_at.get(key)
-        if sent_at is None or not card.live or card.asks:
+        if key not in self._shown or not card.live or card.asks:
             return 0.0
-        return sent_at + self._min_interval_s - self._clock()
+        since = 0.0 if sent_at is None else sent_at + self._min_interval_s - self._clock()
+        return max(since, self._renderer.delay_s(card))
 
     async def _wait(self, coming: asyncio.Task[Event | None]) -> None:
         """Until the next event, or until a card that waits is due."""
@@ -180,8 +184,7 @@ class Projector:
         if old is None:
             shown = Shown(await self._renderer.show(card), now)
         else:
-            await self._renderer.update(old.handle, card)
-            shown = Shown(old.handle, now)
+            shown = Shown(await self._renderer.update(old.handle, card), now)
         self._sent_at[card.key] = self._clock()
         self._shown[card.key] = shown
         await self._memory.remember(self._run_id, card.key, shown)

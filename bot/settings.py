@@ -55,6 +55,15 @@ class Settings(BaseSettings):
     slack_signing_secret: SecretStr | None = Field(
         default=None, validation_alias="SLACK_SIGNING_SECRET", description="the app's signing secret"
     )
+    slack_client_id: str | None = Field(
+        default=None, validation_alias="SLACK_CLIENT_ID", description="the app's client id, such as 1234.5678"
+    )
+    slack_client_secret: SecretStr | None = Field(
+        default=None, validation_alias="SLACK_CLIENT_SECRET", description="the app's client secret"
+    )
+    port: int = Field(
+        default=3000, validation_alias="PORT", description="a port from 0 to 65535", ge=0, le=65535
+    )
     slack_api_url: str | None = Field(
         default=None, validation_alias="SLACK_API_URL", description="an http(s) address"
     )

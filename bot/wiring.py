@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bot.chat.memory import ChatMemory
 from bot.dispatch import Dispatch
 from bot.doctor import Probes
 from bot.settings import Settings, database_path
@@ -23,6 +24,7 @@ from graph.research.hub import HubSource
 from graph.research.localfile import LocalFileSource
 from graph.store.checkpoints import sqlite_saver
 from graph.store.sqlite import SqliteStore
+from graph.store.surfaces import SurfaceTables
 from remote.backend import Backend
 from remote.backends.local import LocalBackend
 from remote.recipes.registry import Registry
@@ -35,6 +37,7 @@ class App:
     dispatch: Dispatch
     deps: Deps
     settings: Settings
+    memory: Callable[[str], ChatMemory]  # of a surface, by its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ async def open_app(settings: Settings, parts: Parts = Parts()) -> AsyncIterator[
             driver, access = Driver(deps, saver, parts.clock), settings.access()
             dispatch = Dispatch(deps, driver, access, parts.new_id or new_run_id)
             try:
-                yield App(dispatch, deps, settings)
+                yield App(dispatch, deps, settings, lambda surface: SurfaceTables(store, surface))
             finally:
                 await dispatch.close()
     finally:

@@ -17,23 +17,22 @@ from graph.errors import GraphError
 POLL_S = 1.0
 
 
-async def work(dispatch: Dispatch, say: Callable[[str], None], stop: asyncio.Event | None = None) -> None:
-    stop = stop or _stop_on_signals()
+async def work(dispatch: Dispatch, say: Callable[[str], None], stop: asyncio.Event) -> None:
     moving: dict[str, asyncio.Task[Run]] = {}
+    stopped = asyncio.create_task(stop.wait())
     while not stop.is_set():
+        for run_id in [r for r, task in moving.items() if task.done()]:
+            say(f"{run_id}: {_outcome(moving.pop(run_id))}")
         for run_id in await dispatch.runnable():
             if run_id not in moving:
                 say(f"{run_id}: working")
                 moving[run_id] = asyncio.create_task(dispatch.move(run_id))
-        for run_id in [r for r, task in moving.items() if task.done()]:
-            say(f"{run_id}: {_outcome(moving.pop(run_id))}")
-        try:
-            await asyncio.wait_for(stop.wait(), POLL_S)
-        except TimeoutError:
-            continue
-    for task in moving.values():
+        news = asyncio.create_task(dispatch.news(POLL_S))
+        await asyncio.wait({stopped, news, *moving.values()}, return_when=asyncio.FIRST_COMPLETED)
+        news.cancel()
+    for task in (stopped, *moving.values()):
         task.cancel()
-    await asyncio.gather(*moving.values(), return_exceptions=True)
+    await asyncio.gather(stopped, *moving.values(), return_exceptions=True)
 
 
 def _outcome(task: asyncio.Task[Run]) -> str:
@@ -43,7 +42,8 @@ def _outcome(task: asyncio.Task[Run]) -> str:
         return str(error)
 
 
-def _stop_on_signals() -> asyncio.Event:
+def stop_on_signals() -> asyncio.Event:
+    """Set at SIGTERM and SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

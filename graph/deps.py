@@ -103,6 +103,9 @@ class Store(Protocol):
     ) -> list[Run]:
         """The newest first; of one surface, or of one person of it."""
 
+    async def spent_usd(self, month: str, *, surface: str | None = None) -> float:
+        """What runs that ended in ``month`` ("2026-11") have cost; a run that ended twice counts once."""
+
     async def wish(self, run_id: str, settings: Mapping[str, Any]) -> None:
         """Add settings to what the run's plan will be made with."""
 

@@ -59,8 +59,12 @@ class Terminal:
         self._take(card)
         return card.key
 
-    async def update(self, handle: str, card: Card) -> None:
+    async def update(self, handle: str, card: Card) -> str:
         self._take(card)
+        return handle
+
+    def delay_s(self, card: Card) -> float:
+        return 0.0
 
     def say(self, text: str, style: str = "") -> None:
         self._print(blocks.line(text, style))

@@ -37,12 +37,16 @@ class Recorder:
         self._changed.set()
         return handle
 
-    async def update(self, handle: str, card: Card) -> None:
+    def delay_s(self, card: Card) -> float:
+        return 0.0
+
+    async def update(self, handle: str, card: Card) -> str:
         self._check()
         assert self.messages[handle].key == card.key
         self.messages[handle] = card
         self.calls.append(("update", card.key))
         self._changed.set()
+        return handle
 
     def _check(self) -> None:
         if self.broken:

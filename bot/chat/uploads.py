@@ -1,0 +1,56 @@
+"""Files that people attach: which are taken, and how they are kept. The name and the size are looked at before a
+byte is fetched; what is in it is found out in the sandbox, like every other data."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from bot.chat.incoming import Attachment
+from bot.errors import UsageError
+from graph.research.localfile import SUFFIXES
+
+MAX_BYTES = 500_000_000
+_KINDS = "Attach a CSV, TSV, JSONL or Parquet file with one text column and one label column."
+
+
+def is_data(name: str) -> bool:
+    return name.casefold().endswith(SUFFIXES)
+
+
+def checked_name(attachment: Attachment) -> str:
+    """A safe file name for it. Raises UsageError for what is not data, or too large."""
+    name = attachment.name[:200]
+    if not is_data(name):
+        raise UsageError(f"I cannot read files like {name[:80]!r}. {_KINDS}")
+    if attachment.bytes is not None and attachment.bytes > MAX_BYTES:
+        raise UsageError(
+            f"{name[:80]} has {attachment.bytes / 1e6:,.0f} MB; I take at most {MAX_BYTES / 1e6:,.0f} MB from a chat. "
+            "Attach a part of it, or put it on the Hub and name it there."
+        )
+    if attachment.bytes == 0:
+        raise UsageError(f"{name[:80]} is empty. {_KINDS}")
+    safe = re.sub(r"[^\w.\-]", "_", Path(name.replace("\\", "/")).name).lstrip(".")
+    return safe if is_data(safe) and safe.split(".")[0] else f"data_{safe}"
+
+
+async def save(chunks: AsyncIterator[bytes], into: Path, expected: int | None) -> None:
+    """Write beside, check the size, then move in place. Raises UsageError for a cut or too large download."""
+    beside = into.with_name(f".{into.name}.{os.getpid()}.part")
+    count = 0
+    try:
+        with beside.open("wb") as file:
+            async for chunk in chunks:
+                count += len(chunk)
+                if count > MAX_BYTES:
+                    raise UsageError(f"{into.name} has over {MAX_BYTES / 1e6:,.0f} MB. Attach a part of it.")
+                file.write(chunk)
+        if expected is not None and count != expected:
+            raise UsageError(
+                f"{into.name} came only in part ({count} of {expected} bytes). Please attach it again."
+            )
+        beside.replace(into)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,118 @@
+"""Cards that answer one person: help, a list of runs, a prediction, a refusal. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bot.cards import Action, Bullets, Card, Column, Fields, Style, Table, Text, Tone
+from bot.views import words
+from bot.views.payload import Payload
+from graph.deps import Run
+from graph.names import RunStatus
+
+SHOWN_RUNS = 15
+UNSURE = 0.5  # a confidence below is worth a word
+_TONES = {
+    RunStatus.RUNNING: Tone.WORKING,
+    RunStatus.WAITING: Tone.WAITING,
+    RunStatus.DONE: Tone.GOOD,
+    RunStatus.FAILED: Tone.BAD,
+    RunStatus.CANCELLED: Tone.WARN,
+}
+
+
+def told(text: str, tone: Tone = Tone.NEUTRAL, title: str = "") -> Card:
+    """One sentence."""
+    return Card("told", "", title, (Text(text),), tone=tone, fallback=text)
+
+
+def refused(text: str) -> Card:
+    return told(text, Tone.WARN)
+
+
+def help_card(rows: Sequence[tuple[str, str]], problem: str = "") -> Card:
+    first = (Text(problem, Style.WARN),) if problem else ()
+    return Card(
+        "help",
+        "",
+        "What I understand",
+        (
+            *first,
+            Fields(tuple(rows)),
+            Text("For example: Sort our support tickets by intent; I care about macro-F1.", Style.MUTED),
+        ),
+        fallback=problem or "What I understand",
+    )
+
+
+def offer_again(run_id: str, change: str, ended: bool) -> Card:
+    """A change that the run can no longer take: a new run could."""
+    why = "This run has ended" if ended else "The plan of this run is made already"
+    return Card(
+        "again",
+        run_id,
+        "Train again?",
+        (Text(f"{why}. I can start a new one on the same data with that change."),),
+        (
+            Action(
+                f"Train again: {words.cut(change, 50)}", f"again:{words.cut(change, 300)}", style="primary"
+            ),
+        ),
+        fallback=f"{why}.",
+    )
+
+
+def runs_card(runs: Sequence[Run]) -> Card:
+    if not runs:
+        return told("No runs yet. Start one: write /intern and what you want in one sentence.")
+    rows = tuple((r.id, words.cut(r.title, 60), state_of(r), r.created_at[:10]) for r in runs[:SHOWN_RUNS])
+    columns = (Column("Run"), Column("Task"), Column("State"), Column("Since"))
+    more = len(runs) - SHOWN_RUNS
+    last = (Text(f"and {words.plural(more, 'older one')}", Style.MUTED),) if more > 0 else ()
+    return Card("runs", "", "Your runs", (Table(columns, rows), *last), fallback=f"{len(runs)} runs")
+
+
+def state_of(run: Run) -> str:
+    if run.status is RunStatus.WAITING and run.question:
+        return f"waits: {words.cut(run.question.text, 60)}"
+    if run.status is RunStatus.RUNNING:
+        return words.STAGES[run.stage]
+    return run.status.value
+
+
+def status_card(run: Run) -> Card:
+    text = {RunStatus.WAITING: f"It waits for an answer: {run.question.text if run.question else ''}"}.get(
+        run.status, f"{state_of(run)}."
+    )
+    return Card(
+        "status", run.id, f"{run.id}: {run.title}", (Text(text),), tone=_TONES[run.status], fallback=text
+    )
+
+
+def predictions_card(run_id: str, answers: Sequence[Mapping[str, Any]]) -> Card:
+    """Label, confidence, and a warning where the text is unlike what the model was trained on."""
+    blocks: list[Text | Fields | Bullets] = []
+    for answer in map(Payload, answers):
+        confidence = answer.number("confidence")
+        blocks.append(Text(words.cut(answer.text("text"), 300), Style.QUOTE))
+        blocks.append(Fields((("Answer", answer.text("label")), *_sure(confidence))))
+        warnings = []
+        if answer.flag("unlike_training"):
+            warnings.append("This text is unlike the training data: don't rely on the answer.")
+        if confidence is not None and confidence < UNSURE:
+            warnings.append("The model is not sure.")
+        if warnings:
+            blocks.append(Bullets(tuple(warnings), Style.WARN))
+    first = Payload(answers[0]) if answers else Payload({})
+    fallback = f"{first.text('label')} {_percent(first.number('confidence'))}".strip()
+    tone = Tone.WARN if any(isinstance(block, Bullets) for block in blocks) else Tone.GOOD
+    return Card("try", run_id, "The model says", tuple(blocks), tone=tone, fallback=fallback)
+
+
+def _sure(confidence: float | None) -> tuple[tuple[str, str], ...]:
+    return () if confidence is None else (("Confidence", _percent(confidence)),)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.0f} %"
