@@ -70,6 +70,7 @@ def _root(story: Story, news: str = "", doing: str = "") -> Story:
         ROOT,
         title,
         Text(words.cut(story.sentence, 600), Style.QUOTE) if story.sentence else None,
+        Text(f"Goes on from run {story.parent_run}", Style.MUTED) if story.parent_run else None,
         Steps(story.steps()),
         job if story.step_state is StepState.NOW else None,
         tone=_ROOT_TONES.get(story.step_state, Tone.WORKING),
@@ -86,6 +87,7 @@ def _run_started(story: Story, event: Event) -> Story:
             sentence=payload.text("sentence"),
             requester=payload.text("requester"),
             surface=payload.text("surface"),
+            parent_run=payload.text("parent_run"),
         ).at(Stage.INTAKE, StepState.NOW)
     )
 

@@ -70,6 +70,11 @@ class Incoming:
     def workspace(self) -> str:
         return self.place.split("/")[0]
 
+    @property
+    def channel(self) -> str:
+        """The place without its thread."""
+        return "/".join(self.place.split("/")[:2])
+
     def dump(self) -> dict[str, Any]:
         return asdict(self)
 

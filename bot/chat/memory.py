@@ -14,7 +14,10 @@ class ChatMemory(Protocol):
     """Of one surface. Raises :class:`graph.errors.StoreError`."""
 
     async def place_run(self, run_id: str, place: str) -> None:
-        """The run is shown at ``place``, the surface's own address of a conversation."""
+        """The run is to be shown at ``place``, the surface's own address of a conversation; the first call holds."""
+
+    async def move_run(self, run_id: str, place: str) -> None:
+        """It is shown at another place from now on: in the thread that was made for it."""
 
     async def place_of(self, run_id: str) -> str | None: ...
     async def run_at(self, place: str) -> str | None:

@@ -47,6 +47,9 @@ class Desk(Protocol):
     async def check(self, incoming: Incoming) -> None:
         """Whether a run can be shown at the place. Raises UsageError with what to do."""
 
+    async def reply(self, incoming: Incoming, reply: Reply) -> None:
+        """Say it now. Never raises: what cannot be said is logged."""
+
 
 class Reception:
     def __init__(self, desk: Desk, door: Dispatch, memory: ChatMemory, home: Path) -> None:
@@ -125,10 +128,12 @@ class Reception:
         """The request put differently: a new run, and the old one stops."""
         old = await self._run(incoming)
         await self._stop(incoming, old)
-        request = replace(self._request(incoming, incoming.text.strip() or old.request.sentence, None))
-        request = replace(request, data=request.data or old.request.data, parent_run=old.id)
+        request = self._request(incoming, incoming.text.strip() or old.request.sentence, None)
+        request = replace(
+            request, data=request.data or old.request.data, parent_run=old.id, channel=incoming.channel
+        )
         run = await self._door.start(request, incoming.new_id)
-        await self._memory.place_run(run.id, incoming.place)
+        await self._memory.place_run(run.id, incoming.channel)
         return []
 
     async def _suggestion(self, incoming: Incoming) -> list[Reply]:
@@ -158,10 +163,10 @@ class Reception:
             actor=person.id,
             name=person.name,
             surface=self._desk.name,
-            channel=incoming.place,
+            channel=incoming.channel,  # in a thread of its own
             new_id=incoming.new_id,
         )
-        await self._memory.place_run(child.id, incoming.place)
+        await self._memory.place_run(child.id, incoming.channel)
         said = ", ".join(f"{key} = {value}" for key, value in overrides.items())
         return [
             Reply(answers.told(f"{person.name or person.id} started {child.id} with {said}."), private=False)
@@ -239,8 +244,10 @@ class Reception:
         run = await self._run(incoming)
         if not incoming.text.strip():
             raise UsageError(f"Which text? Write it after the run: try {run.id} some text.")
+        private = incoming.place == incoming.channel
+        await self._desk.reply(incoming, Reply(answers.told("I ask the model; give me some seconds.")))
         said = await self._door.predict(run.id, [incoming.text])
-        return [Reply(answers.predictions_card(run.id, said), private=not incoming.place.count("/") > 1)]
+        return [Reply(answers.predictions_card(run.id, said), private=private)]
 
     async def _status(self, incoming: Incoming) -> list[Reply]:
         if incoming.run_id or await self._memory.run_at(incoming.place):

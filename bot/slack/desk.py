@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 NAME = "slack"
 DOWNLOAD_TIMEOUT_S = 300.0
+MEMBER_S = 600.0  # for how long I take myself to be in a channel without asking again
 _CHUNK_BYTES = 1 << 20
 _PAGE = 1000  # members a page
 _PAGES = 20
@@ -55,6 +56,7 @@ class SlackDesk:
         self._approvers = approvers
         self._clock = clock
         self._workspaces: dict[str, Workspace] = {}
+        self._member_until: dict[tuple[str, str], float] = {}  # by team and channel
 
     async def workspace(self, team: str) -> Workspace:
         """Raises SurfaceDown where the app is not installed there (any more)."""
@@ -69,7 +71,8 @@ class SlackDesk:
         """Whether a run can be shown there: joins a public channel. Raises UsageError with what to do."""
         place = Address.parse(incoming.place)
         client = (await self.workspace(place.team)).client
-        if place.channel.startswith("D"):
+        key = (place.team, place.channel)
+        if place.channel.startswith("D") or self._member_until.get(key, 0.0) > self._clock():
             return
         try:
             channel = (await client.conversations_info(channel=place.channel))["channel"]

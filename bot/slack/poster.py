@@ -61,7 +61,15 @@ class SlackRenderer:
         shown = await memory.shown(run_id)
         made = cls(workspace, memory, run_id, Address.parse(place), folder, mention)
         made._known = {key: handle_ for key, (handle_, _) in shown.items()}
+        if ROOT in made._known:
+            await made._thread_below(made._known[ROOT])
         return made
+
+    async def _thread_below(self, root: str) -> None:
+        """The run's cards hang on its own card, unless the run began in a thread."""
+        if not self.address.thread:
+            self.address = Address(self.address.team, *message_of(root))
+            await self.memory.move_run(self.run_id, str(self.address))
 
     def delay_s(self, card: Card) -> float:
         return self.workspace.pacer.edit_delay_s() if card.live and not card.asks else 0.0
@@ -72,9 +80,8 @@ class SlackRenderer:
             posted = await self._post(card)
         else:
             await self._edit(posted, card)
-        if card.key == ROOT and not self.address.thread:
-            self.address = Address(self.address.team, self.address.channel, message_of(posted)[1])
-            await self.memory.place_run(self.run_id, str(self.address))
+        if card.key == ROOT:
+            await self._thread_below(posted)
         await self._attach(card)
         return posted
 

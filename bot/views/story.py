@@ -54,6 +54,7 @@ class Story:
     title: str = ""
     requester: str = ""
     surface: str = ""
+    parent_run: str = ""
     stage: Stage | None = None
     step: int = 0  # in STEPS
     step_state: StepState = StepState.NOW

@@ -31,8 +31,15 @@ class SurfaceTables:
         async with self._store.transaction() as db:
             await db.execute(
                 "INSERT INTO shown_runs (surface, run_id, place) VALUES (?, ?, ?) "
-                "ON CONFLICT (surface, run_id) DO UPDATE SET place = excluded.place",
+                "ON CONFLICT (surface, run_id) DO NOTHING",
                 (self._surface, run_id, place),
+            )
+
+    async def move_run(self, run_id: str, place: str) -> None:
+        async with self._store.transaction() as db:
+            await db.execute(
+                "UPDATE shown_runs SET place = ? WHERE surface = ? AND run_id = ?",
+                (place, self._surface, run_id),
             )
 
     async def place_of(self, run_id: str) -> str | None:

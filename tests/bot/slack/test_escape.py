@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from bot.slack.escape import blank, clean, cut, escape, units
 
 ANY = st.text(alphabet=st.characters(exclude_categories=()))
-MARKUP = st.text(alphabet=st.sampled_from(list("<>&!@#:/|*_~`\n aU1é😀") + ["&amp;", "http", "here", "www."]))
+PIECES = [*"<>&!@#:/|*_~`\n aU1é😀\u0301\u200d", "&amp;", "http", "here", "www.", "https://"]
+MARKUP = st.lists(st.sampled_from(PIECES)).map("".join)
 
 
 @pytest.mark.parametrize(
