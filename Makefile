@@ -10,7 +10,7 @@ SENTENCE ?= Train a small model that tells positive from negative product review
 export INTERN_HOME ?= $(CURDIR)/.intern
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench lock clean
+.PHONY: help demo test test-all check format bench peers lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,7 +38,7 @@ lock: $(VENV)/.dev ## Resolve requirements.lock anew
 		--no-emit-index-url --no-header --no-annotate pyproject.toml --output-file requirements.lock
 
 clean: ## Remove the environment and the demo's runs
-	rm -rf $(VENV) .intern build *.egg-info
+	rm -rf $(VENV) .intern .tools build *.egg-info
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or say 'make PYTHON=/path/to/python3'."; exit 1; }
@@ -53,6 +53,14 @@ $(VENV)/.train: $(BIN)/python pyproject.toml requirements.lock
 	@$(PIP) --editable '.[train]'
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.train
-	@$(PIP) --editable '.[train,dev]'
+$(VENV)/.dev: $(VENV)/.train .tools/slack/package.json
+	@$(PIP) --editable '.[train,slack,discord,modal,dev]'
 	@touch $@
+
+peers: .tools/slack/package.json ## The local Slack that tests talk to (Linux x64 with npm; else they skip)
+
+.tools/slack/package.json: tests/slack/package.json tests/slack/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing: the tests in front of a local Slack will be skipped."; exit 0; }; \
+	rm -rf .tools/slack.new && mkdir -p .tools/slack.new && cp tests/slack/package*.json .tools/slack.new/ && \
+	(cd .tools/slack.new && npm ci --silent --ignore-scripts --no-audit --no-fund) && \
+	rm -rf .tools/slack && mv .tools/slack.new .tools/slack && touch $@

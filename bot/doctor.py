@@ -12,8 +12,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -76,12 +76,13 @@ class Place(Protocol):
 class Probes:
     """How to find out. ``open_database`` gives the number of runs; ``whoami`` the account of the Hub's
     token; both raise :class:`graph.errors.GraphError` with a hint. ``sources``: name and ``ready()`` of
-    each."""
+    each. ``surfaces``: what each chat surface that the settings ask for finds out by itself."""
 
     backends: Sequence[Backend] = ()
     sources: Sequence[Place] = ()
     open_database: Callable[[], Awaitable[int]] | None = None
     whoami: Callable[[], Awaitable[str]] | None = None
+    surfaces: Mapping[str, Callable[[], Awaitable[Sequence[Check]]]] = field(default_factory=dict)
     is_installed: Callable[[str], bool] = _is_installed
     free_bytes: Callable[[Path], int] = _free_bytes
     python: tuple[int, int, int] = sys.version_info[:3]
@@ -97,6 +98,7 @@ async def examine(settings: Settings, probes: Probes) -> list[Check]:
         _backends(probes),
         _sources(probes),
         _account(settings, probes),
+        _surfaces(probes),
         _settings(settings, probes),
     )
     return [check for group in groups for check in group]
@@ -218,13 +220,33 @@ async def _account(settings: Settings, probes: Probes) -> list[Check]:
     return [Check(name, Verdict.OK, who)]
 
 
+async def _surfaces(probes: Probes) -> list[Check]:
+    """What each says of itself; one that says nothing in time cannot be served either."""
+    groups = await asyncio.gather(*(_surface(name, ask) for name, ask in probes.surfaces.items()))
+    return [check for group in groups for check in group]
+
+
+async def _surface(name: str, ask: Callable[[], Awaitable[Sequence[Check]]]) -> Sequence[Check]:
+    try:
+        return await asyncio.wait_for(ask(), TIMEOUT_S)
+    except TimeoutError:
+        mend = "Check the network, then try again."
+        return [Check(name.title(), Verdict.BAD, f"no answer within {TIMEOUT_S:.0f} s", mend)]
+
+
+def asks_for_slack(settings: Settings) -> bool:
+    """Whether anything of Slack is set, be it not enough."""
+    own = (settings.slack_bot_token, settings.slack_app_token, settings.slack_signing_secret)
+    return any(own) or settings.slack_client_id is not None
+
+
 async def _settings(settings: Settings, probes: Probes) -> list[Check]:
     """What is set; and extras that a setting asks for but that are not installed."""
     described = [d for d in settings.described() if d.is_set]
     shown = ", ".join(f"{d.name}={d.shown}" if d.shown != "set" else f"{d.name} (set)" for d in described)
     checks = [Check("Settings", Verdict.OK, shown or "all at their defaults")]
     wanted = {
-        "slack": settings.slack_bot_token is not None,
+        "slack": asks_for_slack(settings),
         "discord": settings.discord_token is not None,
         "llm": settings.llm is not None,
         "postgres": settings.shares_database,

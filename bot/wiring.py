@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 from bot.chat.memory import ChatMemory
 from bot.dispatch import Dispatch
-from bot.doctor import Probes
+from bot.doctor import Check, Probes, asks_for_slack
 from bot.settings import Settings, database_path
 from graph.deps import Deps, Publisher, Recipes, Source
 from graph.driver import Driver
@@ -112,12 +113,18 @@ def probes(settings: Settings) -> Probes:
         finally:
             await store.close()
 
+    async def slack() -> Sequence[Check]:
+        from bot.slack.check import check_slack  # its libraries are an extra
+
+        return await check_slack(settings)
+
     hub = HubPublisher(settings.hf_endpoint, settings.hf_token)
     return Probes(
         backends=[local_backend(settings.home)],
         sources=sources(settings, settings.home),
         open_database=open_database,
         whoami=lambda: hub.namespace(None),
+        surfaces={"slack": slack} if asks_for_slack(settings) and find_spec("slack_bolt") else {},
     )
 
 

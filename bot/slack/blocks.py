@@ -40,7 +40,7 @@ from bot.cards import (
 from bot.present import ROOT
 from bot.slack import rich, tables
 from bot.slack.buttons import ENDED, ButtonValue, choices, clicked, details
-from bot.slack.escape import blank, clean, clean_line, cut, escape
+from bot.slack.escape import blank, clean, clean_line, cut, escape, short, short_line
 from bot.slack.plain import STEP_MARKS, STEP_WORDS, progress_words, whole
 from bot.views import words
 
@@ -55,7 +55,7 @@ _CODE_UNITS, _CODE_LINES = 1_500, 40
 _ROWS, _TABLE_CHARS = 20, 3_000
 _STEPS = 30
 _BAR = 10  # characters
-_NOTICE_BYTES = 300
+_NOTICE_BYTES, _SMALLEST_BYTES = 300, 80
 _EXPLAINED_BYTES = 3_000
 
 _MARKS = {
@@ -114,7 +114,7 @@ def render(card: Card, *, native: bool = True, editable: bool = False) -> Render
 def _head(card: Card) -> tuple[list[rich.Json], Card]:
     """The header, and the card below it. A card of one sentence has no title: its mark goes before the sentence."""
     mark, first = _MARKS[card.tone], next(iter(card.blocks), None)
-    if blank(clean_line(card.title)) and isinstance(first, Text) and not blank(clean_line(first.text)):
+    if blank(_line(card.title)) and isinstance(first, Text) and not blank(_line(first.text)):
         marked = replace(first, text=f"{mark} {first.text}".strip())
         return [], replace(card, blocks=(marked, *card.blocks[1:]))
     return [rich.header(f"{mark} {_title(card)}".strip())], card
@@ -138,6 +138,10 @@ class _Message:
         self.room_blocks -= len(blocks) + 1
         self.room_bytes -= rich.size(blocks) + _NOTICE_BYTES
 
+    @property
+    def full(self) -> bool:
+        return self.room_blocks < 1 or self.room_bytes < _SMALLEST_BYTES
+
     def fits(self, block: rich.Json) -> bool:
         return self.room_blocks >= 1 and rich.size([block]) <= self.room_bytes
 
@@ -152,13 +156,15 @@ class _Message:
 
     def short(self, text: str, most: int) -> str:
         """``text`` in at most ``most`` UTF-16 units; notes if that is not all of it."""
-        kept = cut(text, most)
-        self.cut = self.cut or kept != text
+        kept = short(text, most)
+        self.cut = self.cut or len(text) > 4 * most or (kept.endswith("…") and kept != clean(text))
         return kept
 
     def line(self, text: str, most: int = _ITEM_UNITS) -> str:
         """The same, on one line."""
-        return self.short(clean_line(text), most)
+        kept = short_line(text, most)
+        self.cut = self.cut or len(text) > 4 * most or (kept.endswith("…") and kept != clean_line(text))
+        return kept
 
     def more(self, count: int, what: str = "") -> list[str]:
         """A line for what a list has beyond its limit, if anything."""
@@ -166,15 +172,19 @@ class _Message:
         return [f"… and {words.number(count)} more{what}"] if count > 0 else []
 
 
+def _line(text: str) -> str:
+    return short_line(text, _FALLBACK_UNITS)
+
+
 def _title(card: Card) -> str:
-    titles = (clean_line(text) for text in (card.title, card.fallback))
+    titles = map(_line, (card.title, card.fallback))
     return next((title for title in titles if not blank(title)), "A run")
 
 
 def _fallback(card: Card) -> str:
-    said = clean_line(card.fallback)
+    said = _line(card.fallback)
     said = _TONE_WORDS.get(card.tone, "") + (_title(card) if blank(said) else said)
-    return cut(escape(cut(said, _FALLBACK_UNITS)), _FALLBACK_UNITS)
+    return cut(escape(said), _FALLBACK_UNITS)
 
 
 def _explained(message: _Message, left: int) -> list[rich.Json]:
@@ -215,6 +225,9 @@ def _body(message: _Message) -> Iterator[rich.Json]:
 
 
 def _block(message: _Message, block: Block) -> Iterable[rich.Json]:
+    if message.full and not isinstance(block, Picture):
+        message.left_out += 1
+        return []
     match block:
         case Text():
             return _text(message, block)
@@ -237,7 +250,7 @@ def _block(message: _Message, block: Block) -> Iterable[rich.Json]:
 
 
 def _text(message: _Message, block: Text) -> Iterable[rich.Json]:
-    said = message.short(clean(block.text).strip(), _TEXT_UNITS)
+    said = message.short(block.text.strip(), _TEXT_UNITS).strip()
     if blank(said):
         return []
     match block.style:
@@ -268,7 +281,7 @@ def _bullets(message: _Message, block: Bullets) -> Iterable[rich.Json]:
 def _fields(message: _Message, block: Fields) -> Iterable[rich.Json]:
     lines: list[list[rich.Json]] = []
     for name, value in block.items[:_ITEMS]:
-        said = message.short(clean(value).strip(), _ITEM_UNITS)
+        said = message.short(value.strip(), _ITEM_UNITS).strip()
         shown = _value(message.card, name, "–" if blank(said) else said)
         lines.append([rich.text(f"{message.line(name)}: ", bold=True), shown])
     lines += [[rich.text(line)] for line in message.more(len(block.items) - _ITEMS)]
@@ -285,15 +298,15 @@ def _table(message: _Message, block: Table) -> Iterator[rich.Json]:
     """With fewer rows where the message has no room for more; the first table natively, if at all."""
     if not block.columns:
         return
-    table, native = tables.regular(block), message.native and not message.has_table
-    shown = tables.first_rows(table, _ROWS)
+    native = message.native and not message.has_table
+    shown = tables.regular(tables.first_rows(block, _ROWS), _ITEM_UNITS)
     while len(shown.rows) > 1 and not _table_fits(message, shown, native=native):
-        shown = tables.first_rows(table, len(shown.rows) // 2)
-    laid_out = tables.native(shown) if native else _fixed(shown)
-    message.cut = message.cut or (native and not tables.fits_natively(shown))
+        shown = tables.first_rows(shown, len(shown.rows) // 2)
+    fitting = shown == tables.regular(tables.first_rows(block, len(shown.rows)), 4 * _ITEM_UNITS)
+    message.cut = message.cut or not fitting or (native and not tables.fits_natively(shown))
     message.has_table = message.has_table or native
-    yield laid_out
-    for line in message.more(len(table.rows) - len(shown.rows), " rows"):
+    yield tables.native(shown) if native else _fixed(shown)
+    for line in message.more(len(block.rows) - len(shown.rows), " rows"):
         yield rich.context(line)
 
 
@@ -328,7 +341,7 @@ def _steps(message: _Message, steps: Sequence[Step]) -> Iterable[rich.Json]:
         line = ". ".join([line, *message.more(len(steps) - _STEPS)])
     if message.native and shown:
         tasks = [_task(message, number, step) for number, step in enumerate(shown)]
-        return [{"type": "plan", "title": cut(line, rich.HEADER_UNITS), "tasks": tasks}]
+        return [{"type": "plan", "title": message.short(line, rich.HEADER_UNITS), "tasks": tasks}]
     if message.card.key == ROOT:
         return [rich.rich(rich.section(rich.text(line)))]
     lines = [f"{STEP_MARKS[step.state]} {message.line(_step_line(step))}" for step in shown]
@@ -336,7 +349,7 @@ def _steps(message: _Message, steps: Sequence[Step]) -> Iterable[rich.Json]:
 
 
 def _step_line(step: Step) -> str:
-    said = ": ".join(part for part in map(clean_line, (step.label, step.detail)) if not blank(part))
+    said = ": ".join(part for part in map(_line, (step.label, step.detail)) if not blank(part))
     return f"{STEP_WORDS[step.state].capitalize()}: {said}"
 
 
@@ -354,8 +367,9 @@ def _task(message: _Message, number: int, step: Step) -> rich.Json:
 
 
 def _code(message: _Message, text: str) -> Iterable[rich.Json]:
-    lines = clean(text).strip("\n").split("\n")
+    lines = clean(text[: _CODE_LINES * _CODE_UNITS]).strip("\n").split("\n")
     said = message.short("\n".join(lines[:_CODE_LINES]), _CODE_UNITS)
+    message.cut = message.cut or len(text) > _CODE_LINES * _CODE_UNITS
     if blank(said):
         return []
     more = len(lines) - _CODE_LINES

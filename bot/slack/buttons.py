@@ -21,7 +21,7 @@ from typing import Any
 from bot.cards import Action, Card, Tone
 from bot.present import ROOT
 from bot.slack import rich
-from bot.slack.escape import blank, clean_line, cut, units
+from bot.slack.escape import blank, clean_line, short_line, units
 
 VALUE_CHARS = 2_000
 _RUN_CHARS = 200
@@ -59,10 +59,13 @@ class ButtonValue:
 
         :raises ValueError: no run, longer than that, or a text that is not Unicode (a lone surrogate).
         """
-        said = json.dumps(asdict(self), separators=(",", ":")).translate(_ESCAPES)
-        for part in (self.run, self.question, self.choice, self.plan or ""):
+        parts = (self.run, self.question, self.choice, self.plan or "")
+        for part in parts:
             part.encode()
-        if not self.run or len(said) > VALUE_CHARS:
+        said = ""
+        if self.run and sum(map(len, parts)) <= VALUE_CHARS:
+            said = json.dumps(asdict(self), separators=(",", ":")).translate(_ESCAPES)
+        if not 0 < len(said) <= VALUE_CHARS:
             raise ValueError("A button's value needs a run and has at most 2,000 characters.")
         return said
 
@@ -119,7 +122,7 @@ def choices(card: Card, *, editable: bool) -> Choices:
     """All that can be clicked on the card; at most 25 buttons, five a row, and a menu."""
     fixed = [button for button in _fixed(card, editable=editable) if button]
     menu, rest = _menu(card)
-    offered = [_offered(card, number, action) for number, action in rest]
+    offered = [_offered(card, number, action) for number, action in rest if card.asks or _is_offer(action)]
     buttons = [button for button in offered if button]
     room = _MOST_BYTES - rich.size([*menu, *fixed])
     kept: list[rich.Json] = []
@@ -138,15 +141,11 @@ def details(card: Card) -> list[tuple[str, str]]:
         return []
     in_menu = _menu(card)[0]
     told = [
-        (clean_line(action.label), cut(clean_line(action.detail), _DETAIL_UNITS))
+        (short_line(action.label, 2 * _LABEL_UNITS), short_line(action.detail, _DETAIL_UNITS))
         for action in card.actions[:_MOST_BUTTONS]
         if not (in_menu and _is_data(action))
     ]
-    return [
-        (cut(label, 2 * _LABEL_UNITS), detail)
-        for label, detail in told
-        if not blank(detail) or units(label) > _LABEL_UNITS
-    ]
+    return [(label, detail) for label, detail in told if not blank(detail) or units(label) > _LABEL_UNITS]
 
 
 def _rows(buttons: Sequence[rich.Json]) -> list[rich.Json]:
@@ -169,8 +168,6 @@ def _offered(card: Card, number: int, action: Action) -> rich.Json | None:
     """A choice or an offer as a button, unless it does not fit on one."""
     if card.asks is None:
         kind, _, what = action.value.partition(":")
-        if kind not in _OFFERS:
-            return None
         return _button(
             action, f"{_OFFERS[kind]}:{number}:{_name(what)}", ButtonValue(card.run_id, choice=what)
         )
@@ -180,8 +177,12 @@ def _offered(card: Card, number: int, action: Action) -> rich.Json | None:
     return _button(action, f"{verb}:{number}:{_name(action.value)}", value)
 
 
+def _is_offer(action: Action) -> bool:
+    return action.value.partition(":")[0] in _OFFERS
+
+
 def _name(choice: str) -> str:
-    return cut(clean_line(choice), _ACTION_ID_CHOICE)
+    return short_line(choice, _ACTION_ID_CHOICE)
 
 
 def _fixed(card: Card, *, editable: bool) -> Iterable[rich.Json | None]:
@@ -207,7 +208,7 @@ def _button(action: Action, action_id: str, value: ButtonValue | str) -> rich.Js
         return None
     if not 0 < len(said) <= (_RUN_CHARS if said is value else VALUE_CHARS):
         return None
-    label = action.label if not blank(clean_line(action.label)) else action.value
+    label = _label(action)
     button: rich.Json = {
         "type": "button",
         "action_id": action_id,
@@ -216,9 +217,14 @@ def _button(action: Action, action_id: str, value: ButtonValue | str) -> rich.Js
     }
     if action.style in ("primary", "danger"):
         button["style"] = action.style
-    if not blank(clean_line(action.confirm)):
+    if not blank(short_line(action.confirm, _CONFIRM_UNITS)):
         button["confirm"] = _confirm(action, label)
     return button
+
+
+def _label(action: Action) -> str:
+    label = short_line(action.label, _LABEL_UNITS)
+    return action.value if blank(label) else label
 
 
 def _confirm(action: Action, label: str) -> rich.Json:
@@ -234,8 +240,12 @@ def _confirm(action: Action, label: str) -> rich.Json:
 def _is_data(action: Action) -> bool:
     """Whether the choice is one of the data sets, and fits into a menu."""
     value = action.value
-    short = units(value) <= _OPTION_UNITS and value == clean_line(value)
-    return value.startswith("use:") and short and not action.confirm
+    return (
+        value.startswith("use:")
+        and units(value) <= _OPTION_UNITS
+        and value == clean_line(value)
+        and not action.confirm
+    )
 
 
 def _menu(card: Card) -> tuple[list[rich.Json], list[tuple[int, Action]]]:
@@ -264,8 +274,7 @@ def _menu(card: Card) -> tuple[list[rich.Json], list[tuple[int, Action]]]:
 
 
 def _option(action: Action) -> rich.Json:
-    label = action.label if not blank(clean_line(action.label)) else action.value
-    option: rich.Json = {"text": rich.plain(label, _OPTION_UNITS), "value": action.value}
-    if not blank(clean_line(action.detail)):
+    option: rich.Json = {"text": rich.plain(_label(action), _OPTION_UNITS), "value": action.value}
+    if not blank(short_line(action.detail, _OPTION_UNITS)):
         option["description"] = rich.plain(action.detail, _OPTION_UNITS)
     return option

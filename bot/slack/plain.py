@@ -1,8 +1,12 @@
-"""A whole card as plain text, for the file that goes along with a message that could not hold it. Pure."""
+"""A whole card as plain text, for the file that goes along with a message that could not hold it. Pure.
+
+Whole means up to 400,000 characters: data may hold endless texts, and a bot's process serves everybody.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import accumulate, takewhile
 
 from bot.cards import (
     Block,
@@ -23,6 +27,7 @@ from bot.slack import tables
 from bot.slack.escape import clean, clean_line
 from bot.views import words
 
+MOST_CHARS = 400_000
 _WIDTH = 110  # columns of a table: a file is read on a larger screen
 STEP_WORDS = {
     StepState.TODO: "to do",
@@ -43,10 +48,19 @@ STEP_MARKS = {
 
 
 def whole(card: Card) -> str:
-    """Title, blocks and choices, nothing cut."""
-    parts = [clean_line(card.title), *("\n".join(_lines(block)) for block in card.blocks)]
-    if card.actions:
-        parts.append("\n".join(f"{n}. {_joined(a.label, a.detail)}" for n, a in enumerate(card.actions, 1)))
+    """Title, blocks and choices."""
+    choices = tuple(f"{n}. {_joined(a.label, a.detail)}" for n, a in enumerate(card.actions, 1))
+    room, parts = MOST_CHARS, [clean_line(card.title)]
+    for lines in (*(_lines(block) for block in card.blocks), choices):
+        kept = []
+        for line in lines:
+            room -= len(line)
+            kept.append(line if room >= 0 else "… and more, which would be too long for this file.")
+            if room < 0:
+                break
+        parts.append("\n".join(kept))
+        if room < 0:
+            break
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -59,19 +73,29 @@ def _lines(block: Block) -> Iterable[str]:
         case Fields(items):
             yield from (f"{clean_line(name)}: {clean(value)}" for name, value in items)
         case Table():
-            yield tables.fixed_width(tables.regular(block), _WIDTH) if block.columns else ""
+            yield from _table(block)
         case Progress():
             yield progress_words(block)
         case Steps(steps):
-            yield from (
-                f"{STEP_MARKS[s.state]} {_joined(s.label, s.detail)} ({STEP_WORDS[s.state]})" for s in steps
-            )
+            for step in steps:
+                said = _joined(step.label, step.detail)
+                yield f"{STEP_MARKS[step.state]} {said} ({STEP_WORDS[step.state]})"
         case Picture(path, alt_text):
             yield f"{clean_line(path)}: {clean_line(alt_text)}"
         case Code(text):
             yield clean(text)
         case FileLink(path, title, count):
             yield " ".join(filter(None, (clean_line(path), clean_line(title), words.size(count))))
+
+
+def _table(table: Table) -> Iterable[str]:
+    if not table.columns:
+        return
+    lengths = accumulate(sum(map(len, row)) for row in table.rows)
+    count = sum(1 for _ in takewhile(lambda length: length <= MOST_CHARS, lengths))
+    yield tables.fixed_width(tables.regular(tables.first_rows(table, count)), _WIDTH)
+    if more := len(table.rows) - count:
+        yield f"… and {words.plural(more, 'more row')}"
 
 
 def _joined(label: str, detail: str) -> str:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bot.slack.escape import blank, clean, clean_line, cut
+from bot.slack.escape import blank, short, short_line
 
 Json = dict[str, Any]
 
@@ -25,7 +25,7 @@ def size(blocks: Sequence[Json]) -> int:
 
 def plain(text: str, most: int) -> Json:
     """A ``plain_text`` object of one line."""
-    line = cut(clean_line(text), most)
+    line = short_line(text, most)
     return {"type": "plain_text", "text": " " if blank(line) else line, "emoji": False}
 
 
@@ -37,7 +37,7 @@ def context(text: str) -> Json:
     """Small print; its line ends stay."""
     return {
         "type": "context",
-        "elements": [{"type": "plain_text", "text": cut(clean(text), CONTEXT_UNITS), "emoji": False}],
+        "elements": [{"type": "plain_text", "text": short(text, CONTEXT_UNITS), "emoji": False}],
     }
 
 

@@ -10,19 +10,19 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
-from aiohttp import web
 from pydantic import SecretStr
-from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
 from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.chat.feed import Feed
 from bot.chat.reception import Reception
 from bot.settings import Settings, SettingsError
+from bot.slack import http
 from bot.slack.app import SlackApp
 from bot.slack.desk import NAME, SlackDesk
 from bot.slack.errors import translated
@@ -66,7 +66,7 @@ async def serve(app: App, stop: asyncio.Event, say: Say) -> None:
     """Serve Slack until ``stop``. Raises SettingsError, SurfaceDown (when Slack cannot be reached at the start)."""
     settings = app.settings
     check_settings(settings)
-    bolt, client_for = _bolt(settings)
+    bolt, client_for = await _bolt(settings)
     memory = app.memory(NAME)
     approvers = settings.access().rules.approvers
     desk = SlackDesk(client_for, memory, app.deps.run_dir, approvers, time.monotonic)
@@ -85,15 +85,22 @@ async def serve(app: App, stop: asyncio.Event, say: Say) -> None:
         task.result()
 
 
-def _bolt(settings: Settings) -> tuple[AsyncApp, Callable[[str], Awaitable[AsyncWebClient]]]:
+async def _bolt(settings: Settings) -> tuple[AsyncApp, Callable[[str], Awaitable[AsyncWebClient]]]:
     """Bolt's app, and who gives a workspace's client."""
     if settings.slack_client_id:
         from bot.slack.oauth import oauth_app
 
-        return oauth_app(settings, new_client(settings, None))
+        return oauth_app(settings, lambda token: new_client(settings, SecretStr(token) if token else None))
     client = new_client(settings, settings.slack_bot_token)
+    with translated("the token"):
+        me = await client.auth_test()
+
+    async def authorize() -> AuthorizeResult:
+        return AuthorizeResult.from_auth_test_response(auth_test_response=me, bot_token=client.token)
+
     bolt = AsyncApp(
         client=client,
+        authorize=authorize,  # Bolt's own asks Slack for each request until one is answered
         signing_secret=_secret(settings.slack_signing_secret) or "not used in Socket Mode",
         logger=logging.getLogger("slack_bolt"),
     )
@@ -119,51 +126,21 @@ def new_client(settings: Settings, token: SecretStr | None) -> AsyncWebClient:
 
 @asynccontextmanager
 async def _listening(bolt: AsyncApp, settings: Settings, say: Say) -> AsyncIterator[None]:
+    """By the socket where there is a token for it; by HTTP where there is none, and for the pages of OAuth."""
     token = _secret(settings.slack_app_token)
-    if token:
-        handler = AsyncSocketModeHandler(bolt, token)
-        with translated("the socket"):
-            await handler.connect_async()  # type: ignore[no-untyped-call]
-        say("Slack: connected by Socket Mode.")
-        try:
-            yield
-        finally:
-            await handler.close_async()  # type: ignore[no-untyped-call]
-        return
-    runner = web.AppRunner(_http(bolt))
-    await runner.setup()
-    site = web.TCPSite(runner, None, settings.port)
-    await site.start()
-    port = runner.addresses[0][1] if runner.addresses else settings.port
-    say(f"Slack: listening on port {port}, at /slack/events.")
-    try:
+    async with AsyncExitStack() as stack:
+        if token is None or bolt.oauth_flow is not None:
+            secret = _secret(settings.slack_signing_secret) or ""
+            port = await stack.enter_async_context(http.serving(bolt, secret, settings.port))
+            also = f" and {bolt.oauth_flow.install_path}" if bolt.oauth_flow is not None else ""
+            say(f"Slack: listening on port {port}, at {http.EVENTS_PATH}{also}.")
+        if token is not None:
+            handler = AsyncSocketModeHandler(bolt, token)
+            with translated("the socket"):
+                await handler.connect_async()  # type: ignore[no-untyped-call]
+            stack.push_async_callback(handler.close_async)
+            say("Slack: connected by Socket Mode.")
         yield
-    finally:
-        await runner.cleanup()
-
-
-def _http(bolt: AsyncApp) -> web.Application:
-    async def events(request: web.Request) -> web.Response:
-        return await to_aiohttp_response(await bolt.async_dispatch(await to_bolt_request(request)))
-
-    async def health(request: web.Request) -> web.Response:
-        return web.Response(text="ok")
-
-    application = web.Application(client_max_size=4 << 20)
-    application.add_routes([web.post("/slack/events", events), web.get("/healthz", health)])
-    if bolt.oauth_flow is not None:
-        flow = bolt.oauth_flow
-
-        async def install(request: web.Request) -> web.Response:
-            return await to_aiohttp_response(await flow.handle_installation(await to_bolt_request(request)))
-
-        async def callback(request: web.Request) -> web.Response:
-            return await to_aiohttp_response(await flow.handle_callback(await to_bolt_request(request)))
-
-        application.add_routes(
-            [web.get(flow.install_path, install), web.get(flow.redirect_uri_path, callback)]
-        )
-    return application
 
 
 def _secret(value: SecretStr | None) -> str | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from bot.cards import Table
 from bot.slack import rich
-from bot.slack.escape import blank, clean_line, cut
+from bot.slack.escape import blank, clean_line, cut, short_line
 
 PHONE_COLUMNS = 44
 MAX_NATIVE_COLUMNS = 20
@@ -26,13 +26,15 @@ _STRONG = "▸ "
 _ZERO_WIDTH = ("Mn", "Me", "Cf")
 
 
-def regular(table: Table) -> Table:
-    """Each cell cleaned, on one line, and each row as long as ``columns``."""
+def regular(table: Table, most: int | None = None) -> Table:
+    """Each cell cleaned, on one line of at most ``most`` UTF-16 units, and each row as long as ``columns``."""
+
+    def tidy(cell: str) -> str:
+        return clean_line(cell) if most is None else short_line(cell, most)
+
     count = len(table.columns)
-    columns = tuple(replace(column, title=clean_line(column.title)) for column in table.columns)
-    rows = tuple(
-        tuple(clean_line(cell) for cell in (*row[:count], *[""] * (count - len(row)))) for row in table.rows
-    )
+    columns = tuple(replace(column, title=tidy(column.title)) for column in table.columns)
+    rows = tuple(tuple(map(tidy, (*row[:count], *[""] * (count - len(row))))) for row in table.rows)
     return Table(columns, rows, table.strong)
 
 

@@ -20,9 +20,7 @@ _SPLITS = ("train", "validation", "test")
 def task_understood(story: Story, payload: Payload) -> Story:
     task = payload.part("task")
     title = task.text("title") or story.title
-    understood = tuple(
-        f"{_field(r)}: {r.text('value')} (“{r.text('quote')}”)" for r in task.parts("understood")
-    )
+    understood = tuple(f"{_field(r)}: {_value(r)}" + _quoted(r) for r in task.parts("understood"))
     assumed = tuple(f"{_field(r)}: {r.text('value')}" + _because(r) for r in task.parts("assumed"))
     return story.but(title=title).card(
         "task",
@@ -37,6 +35,17 @@ def task_understood(story: Story, payload: Payload) -> Story:
 
 def _field(reading: Payload) -> str:
     return reading.text("field").replace("_", " ").capitalize()
+
+
+def _value(reading: Payload) -> str:
+    """A file's name stands for its path, which only the one at that machine could use."""
+    value = reading.text("value")
+    return value.rpartition("/")[2] if reading.text("field") == "data" and value.startswith("/") else value
+
+
+def _quoted(reading: Payload) -> str:
+    """From which words; a flag or a file has none."""
+    return f" (“{reading.text('quote')}”)" if reading.text("quote") else ""
 
 
 def _because(reading: Payload) -> str:

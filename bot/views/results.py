@@ -33,12 +33,11 @@ def evaluated(story: Story, payload: Payload) -> Story:
         for plot in payload.parts("plots")
     )
     notes = payload.texts("notes")
-    return story.card(
+    return story.but(plots=plots).card(  # shown with the files: until then they lie in the job's folder
         "evaluation",
         "On rows never trained on",
         *_numbers(payload),
         Bullets(notes, Style.WARN) if notes else None,
-        *plots,
         tone=Tone.GOOD,
         fallback=f"Evaluated: {headline}. {payload.text('verdict')}".strip(),
     )
@@ -131,6 +130,7 @@ def packaged(story: Story, payload: Payload) -> Story:
             )
         ),
         *links,
+        *story.plots,
         Text(f"and {words.plural(rest, 'more file')}", Style.MUTED) if rest > 0 else None,
         fallback=f"Packaged {words.plural(len(files), 'file')}.",
     )

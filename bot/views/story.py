@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bot.cards import Card, Step, StepState, Tone
+from bot.cards import Card, Picture, Step, StepState, Tone
 from graph.names import Stage
 
 STEPS: tuple[tuple[str, tuple[Stage, ...]], ...] = (
@@ -64,6 +64,7 @@ class Story:
     base_model: str = ""
     smoke: tuple[str, ...] = ()  # what failed and how it was mended, in order
     training: TrainingSoFar | None = None
+    plots: tuple[Picture, ...] = ()  # of the evaluation
     endings: int = 0  # a failed run may be resumed and end again
     cards: Mapping[str, Card] = field(default_factory=dict)  # in the order of their first appearance
     changed: tuple[str, ...] = ()  # keys of the cards that the last event touched

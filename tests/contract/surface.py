@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bot.wiring import App, Parts
+from graph.research.localfile import LocalFileSource
 from remote.backend import Offer
 from remote.backends.fake import FakeBackend, Reply
 from tests.graph.world import FakePublisher, FakeRecipes, FakeSource, good_script
@@ -42,7 +43,7 @@ class Jobs:
         self.backend = self.backend or FakeBackend(self.script, name="local", offer=offer)
         return Parts(
             backends=[self.backend],
-            sources=[FakeSource(self.home)],
+            sources=[LocalFileSource(), FakeSource(self.home)],
             publishers={"folder": self.publisher},
             recipes=FakeRecipes(self.home),
         )

@@ -29,6 +29,7 @@ METHOD_SCOPES = {
     "chat.stopStream": "chat:write",
     "assistant.threads.setStatus": "chat:write",
     "conversations.info": "channels:read",
+    "conversations.join": "channels:join",
     "conversations.list": "channels:read",
     "conversations.members": "channels:read",
     "conversations.history": "channels:history",
@@ -40,6 +41,7 @@ METHOD_SCOPES = {
     "reactions.add": "reactions:write",
     "usergroups.list": "usergroups:read",
     "usergroups.users.list": "usergroups:read",
+    "users.conversations": "channels:read",
     "users.info": "users:read",
     "users.list": "users:read",
 }
@@ -48,6 +50,7 @@ ALL_SCOPES = frozenset(METHOD_SCOPES.values()) | {
     "app_mentions:read",
     "groups:read",
     "groups:history",
+    "im:history",
 }
 
 
@@ -128,6 +131,7 @@ class Methods:
             "reactions.add": self._react,
             "usergroups.list": self._usergroups,
             "usergroups.users.list": self._usergroup_users,
+            "users.conversations": self._conversations,
             "views.open": self._open_view,
             "views.publish": self._publish,
             "views.push": self._push_view,
@@ -261,6 +265,12 @@ class Methods:
         answer = await self.slack.api("conversations.list", args)
         for channel in answer.get("channels", []):
             channel["is_member"] = not self._absent(channel["id"])
+        return answer
+
+    async def _conversations(self, args: Json) -> Json:
+        """The channels that the bot is in."""
+        answer = await self._list(args)
+        answer["channels"] = [c for c in answer.get("channels", []) if c["is_member"]]
         return answer
 
     async def _react(self, args: Json) -> Json:

@@ -106,6 +106,7 @@ class SlackProxy:
         self.faults: list[Fault] = []
         self.scopes: set[str] = set(ALL_SCOPES)
         self.tokens = {BOT_TOKEN}
+        self.teams: dict[str, str] = {}  # token -> another workspace that has the app; it has the same channels here
         self.refused_blocks: set[str] = set()
         self.invalid = ""
         self.strict = True
@@ -241,18 +242,23 @@ class SlackProxy:
         if call.method == "response_url" and call.response["ok"]:
             return web.Response(text="ok")
         status = 404 if call.method == "response_url" else 200
-        shown = {"x-oauth-scopes": ",".join(sorted(self.scopes))} if call.token == BOT_TOKEN else {}
+        is_bot = call.token in self.tokens | self.teams.keys()
+        shown = {"x-oauth-scopes": ",".join(sorted(self.scopes))} if is_bot else {}
         return web.json_response(call.response, status=status, headers=shown)
 
     async def _do(self, call: Call) -> Json:
         if call.method == "response_url":
             return await self._respond(call.args)
-        return await self.methods.call(call.method, call.args)
+        answer = await self.methods.call(call.method, call.args)
+        if call.method == "auth.test" and call.token in self.teams:
+            answer |= {"team_id": self.teams[call.token], "team": self.teams[call.token].title()}
+        return answer
 
     def _refusal(self, call: Call) -> Json | None:
         """Slack's reason to refuse before it looks at what is asked, or None."""
         if call.method not in NO_TOKEN:
-            expected = {APP_TOKEN} if call.method == "apps.connections.open" else self.tokens
+            bots = self.tokens | self.teams.keys()
+            expected = {APP_TOKEN} if call.method == "apps.connections.open" else bots
             if not call.token:
                 return no("not_authed")
             if self.invalid or call.token not in expected:

@@ -27,8 +27,8 @@ from tests.slack.server import (
     LocalSlack,
     listening,
 )
-from tests.slack.tinybot import MODAL, Bot, client, http_mode, post, socket_mode, with_button
-from tests.slack.world import World
+from tests.slack.tinybot import MODAL, Bot, Json, client, http_mode, post, socket_mode, with_button
+from tests.slack.world import World, filled_in
 
 
 @pytest.fixture(params=[socket_mode, http_mode], ids=["socket", "http"])
@@ -148,6 +148,35 @@ async def test_fifty_commands_at_once_all_arrive(slack: World, bot: Bot) -> None
     done = await asyncio.gather(*(slack.command(ALICE, ML, f"number {i}") for i in range(1, 50)))
     assert [d.why for d in done if not d.acked] == []
     assert {b["text"] for b in bot.seen} == {f"number {i}" for i in range(50)}
+
+
+def test_a_form_is_filled_in_as_slack_would() -> None:
+    def block(kind: str, **more: Any) -> Json:
+        return {
+            "type": "input",
+            "block_id": kind,
+            "element": {"type": kind, "action_id": f"a_{kind}", **more},
+        }
+
+    options = [{"text": {"type": "plain_text", "text": v.upper()}, "value": v} for v in ("a", "b")]
+    view = {
+        "blocks": [
+            block("static_select", options=options, initial_option=options[0]),
+            block("checkboxes", options=options),
+            block("datepicker", initial_date="2026-01-01"),
+            block("number_input") | {"optional": True},
+            {"type": "divider"},
+        ]
+    }
+    assert filled_in(view, {"a_checkboxes": ["b"]}) == {
+        "static_select": {"a_static_select": {"type": "static_select", "selected_option": options[0]}},
+        "checkboxes": {"a_checkboxes": {"type": "checkboxes", "selected_options": [options[1]]}},
+        "datepicker": {"a_datepicker": {"type": "datepicker", "selected_date": "2026-01-01"}},
+        "number_input": {"a_number_input": {"type": "number_input", "value": None}},
+    }
+    for wrong in ({}, {"a_checkboxes": ["c"]}, {"a_checkboxes": ["b"], "unknown": "x"}):
+        with pytest.raises(AssertionError):
+            filled_in(view, dict(wrong))
 
 
 def test_an_acknowledgement_is_checked_like_a_message() -> None:

@@ -15,8 +15,14 @@ from typing import Any
 from tests.slack.blockcheck import texts
 from tests.slack.gateway import MINT, Delivery, Gateway
 from tests.slack.proxy import Call, SlackProxy
-from tests.slack.server import BOT, ML, TEAM, Json, LocalSlack, Upload, workspace
+from tests.slack.server import APP, BOT, ML, TEAM, Json, LocalSlack, Upload, workspace
 
+SELECTED = {
+    "users_select": "selected_user",
+    "conversations_select": "selected_conversation",
+    "channels_select": "selected_channel",
+    "datepicker": "selected_date",
+}
 NAMES = {user["id"]: user["name"] for user in workspace()["users"]}
 
 
@@ -340,14 +346,9 @@ def _filled(element: Json, value: Any) -> Json:
             [_option(element, v) for v in value] if value is not None else element.get("initial_options", [])
         )
         return {"type": kind, "selected_options": chosen}
-    special = {
-        "users_select": "selected_user",
-        "conversations_select": "selected_conversation",
-        "channels_select": "selected_channel",
-        "datepicker": "selected_date",
-    }
-    given = value if value is not None else element.get("initial_value")
-    return {"type": kind, special.get(kind, "value"): given}
+    name = SELECTED.get(kind, "value")
+    initial = element.get("initial_" + name.removeprefix("selected_"))
+    return {"type": kind, name: initial if value is None else value}
 
 
 def _option(element: Json, value: str | None) -> Json | None:
@@ -366,7 +367,7 @@ def _chosen(element: Json, option: str | None) -> Json:
 
 def _base(user: str) -> Json:
     return {
-        "api_app_id": "A0INTERN",
+        "api_app_id": APP,
         "token": "verification-token",
         "team": {"id": TEAM, "domain": "local"},
         "user": {"id": user, "username": NAMES[user], "name": NAMES[user], "team_id": TEAM},

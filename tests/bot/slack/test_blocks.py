@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bot.cards import (
     Action,
     Asks,
+    Block,
     Bullets,
     Card,
     Code,
@@ -119,33 +121,37 @@ def test_answers_to_one_person_are_taken(card: Card) -> None:
     check(render(card))
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
-@given(cards())
-def test_slack_takes_whatever_people_and_data_say(card: Card) -> None:
-    for native in (True, False):
-        check(render(card, native=native, editable=True))
+PATIENT = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=PATIENT)
+@given(cards(), st.booleans())
+def test_slack_takes_whatever_people_and_data_say(card: Card, native: bool) -> None:
+    check(render(card, native=native, editable=True))
+
+
+@pytest.mark.slow
+@settings(max_examples=500, deadline=None, suppress_health_check=PATIENT)
+@given(cards(), st.booleans())
+def test_slack_takes_whatever_people_and_data_say_at_length(card: Card, native: bool) -> None:
+    check(render(card, native=native, editable=True))
 
 
 @pytest.mark.parametrize("nasty", NASTY, ids=range(len(NASTY)))
-@pytest.mark.parametrize("native", [True, False])
-def test_a_card_that_is_nasty_all_over(nasty: str, native: bool) -> None:
-    blocks = (
+def test_a_card_that_is_nasty_all_over(nasty: str) -> None:
+    blocks: tuple[Block, ...] = (
         *(Text(nasty, style) for style in Style),
-        *(Bullets((nasty,) * 100, style) for style in Style),
-        Fields(((nasty, nasty),) * 100),
-        Table((Column(nasty), Column(nasty, right=True)) * 3, ((nasty,) * 6,) * 100, 0),
+        *(Bullets((nasty,) * 30, style) for style in Style),
+        Fields(((nasty, nasty),) * 30),
+        Table((Column(nasty), Column(nasty, right=True)) * 3, ((nasty,) * 6,) * 30, 0),
         Progress(1, 2, nasty),
-        Steps((Step(nasty, StepState.NOW, nasty),) * 60),
+        Steps((Step(nasty, StepState.NOW, nasty),) * 40),
         Code(nasty),
-        *(FileLink(nasty, nasty, 1),) * 100,
+        *(FileLink(nasty, nasty, 1),) * 30,
     )
     actions = tuple(Action(nasty, f"{n}{nasty}"[:60], nasty, confirm=nasty) for n in range(100))
-    for key in ("root", "x"):
-        card = Card(
-            key, "r7k2mc", nasty, blocks * 10, actions, Tone.WARN, nasty, True, asks=Asks(nasty, nasty)
-        )
+    for key, native in (("root", True), ("x", False)):
+        card = Card(key, "r7k2mc", nasty, blocks, actions, Tone.WARN, nasty, True, asks=Asks(nasty, nasty))
         check(render(card, native=native))
 
 

@@ -177,6 +177,11 @@ def test_offers_name_what_they_start() -> None:
     ]
 
 
+def test_a_choice_without_a_question_is_nothing_to_click() -> None:
+    nothing = choices(replace(COMPUTE, asks=None), editable=False)
+    assert (nothing.blocks, nothing.left) == ([], 0)
+
+
 def test_a_column_that_is_called_like_an_offer_is_a_choice() -> None:
     assert elements(asking(Action("x", "suggestion:typos")))[0]["action_id"] == "decide:0:suggestion:typos"
 
