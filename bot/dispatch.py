@@ -140,7 +140,7 @@ class Dispatch:
         change = read_change(text)
         if isinstance(change, str):
             raise NotAChoice(change)
-        if run.status is not RunStatus.RUNNING or run.stage not in BEFORE_THE_PLAN:
+        if run.status.ended or run.stage not in BEFORE_THE_PLAN:
             raise NotWaiting(f"The plan of run {run.id} is made already.")
         await self._store.wish(run.id, change)
         said = ", ".join(f"{key} = {value}" for key, value in change.items())

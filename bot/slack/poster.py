@@ -111,6 +111,7 @@ class SlackRenderer:
             "metadata": {"event_type": EVENT_TYPE, "event_payload": {"run": self.run_id, "key": card.key}},
             "unfurl_links": False,
             "unfurl_media": False,
+            "link_names": False,
         }
         if self.address.thread:
             body["thread_ts"] = self.address.thread
@@ -175,7 +176,7 @@ class SlackRenderer:
                 await self._upload(card, block.path, block.alt_text or "A plot")
             elif isinstance(block, FileLink) and block.path.endswith(_ATTACHED):
                 await self._upload(card, block.path, block.title)
-        if not card.live and (rest := render(card, native=self.workspace.native).rest):
+        if (not card.live or card.asks) and (rest := render(card, native=self.workspace.native).rest):
             digest = hashlib.sha256(rest.encode()).hexdigest()[:8]
             await self._put(
                 f"rest:{card.key}:{digest}", f"{_slug(card.key)}-{digest}.txt", rest.encode(), card.title, ""
