@@ -36,6 +36,9 @@ class Called:
         return bool(self.people or self.groups)
 
 
+NOBODY = Called()
+
+
 def approvers_of(entries: Iterable[str], surface: str, group: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The surface's people and groups among the entries of ``INTERN_APPROVERS``."""
     found = sorted(entries)

@@ -16,14 +16,11 @@ MAX_BYTES = 500_000_000
 _KINDS = "Attach a CSV, TSV, JSONL or Parquet file with one text column and one label column."
 
 
-def is_data(name: str) -> bool:
-    return name.casefold().endswith(SUFFIXES)
-
-
 def checked_name(attachment: Attachment) -> str:
     """A safe file name for it. Raises UsageError for what is not data, or too large."""
-    name = attachment.name[:200]
-    if not is_data(name):
+    name = attachment.name
+    suffix = next((s for s in SUFFIXES if name.casefold().endswith(s)), None)
+    if suffix is None:
         raise UsageError(f"I cannot read files like {name[:80]!r}. {_KINDS}")
     if attachment.bytes is not None and attachment.bytes > MAX_BYTES:
         raise UsageError(
@@ -32,8 +29,8 @@ def checked_name(attachment: Attachment) -> str:
         )
     if attachment.bytes == 0:
         raise UsageError(f"{name[:80]} is empty. {_KINDS}")
-    safe = re.sub(r"[^\w.\-]", "_", Path(name.replace("\\", "/")).name).lstrip(".")
-    return safe if is_data(safe) and safe.split(".")[0] else f"data_{safe}"
+    stem = re.sub(r"[^\w\-]+", "_", name[: -len(suffix)])[-80:].strip("_")
+    return f"{stem or 'data'}{suffix}"
 
 
 async def save(chunks: AsyncIterator[bytes], into: Path, expected: int | None) -> None:

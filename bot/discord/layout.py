@@ -19,9 +19,9 @@ from typing import Any
 import discord
 from discord import ui
 
-from bot.chat.calling import Called
+from bot.chat.calling import NOBODY, Called
 from bot.chat.text import blank, short_line
-from bot.discord.buttons import Button, Menu, Row
+from bot.discord.buttons import Button, Menu, Option, Row
 from bot.discord.render import ALT_UNITS, Rendered
 
 MOST_BYTES = 8_000_000  # of all files of a message; Discord takes 10 MB
@@ -50,9 +50,7 @@ class Layout:
         return [file.open() for file in self.files]
 
 
-def layout(
-    shown: Rendered, *, mark: str = "", called: Called = Called(), folder: Path | None = None
-) -> Layout:
+def layout(shown: Rendered, *, mark: str = "", called: Called = NOBODY, folder: Path | None = None) -> Layout:
     """``mark``: what the message can be found by. ``folder``: the run's, where the pictures lie."""
     files = list(_pictures(shown, folder)) if folder else []
     frame: ui.Container[Any] = ui.Container(accent_colour=shown.colour, id=mark_id(mark) if mark else None)
@@ -146,12 +144,15 @@ def read_file(folder: Path, path: str, most_bytes: int) -> bytes | None:
 
 def _row(row: Row) -> ui.ActionRow[Any]:
     if isinstance(row, Menu):
-        options = [
-            discord.SelectOption(label=o.label, value=o.value, description=o.description or None)
-            for o in row.options
-        ]
+        options = [_option(option) for option in row.options]
         return ui.ActionRow(ui.Select(custom_id=row.custom_id, placeholder=row.placeholder, options=options))
     return ui.ActionRow(*map(_button, row))
+
+
+def _option(option: Option) -> discord.SelectOption:
+    return discord.SelectOption(
+        label=option.label, value=option.value, description=option.description or None
+    )
 
 
 def _button(button: Button) -> ui.Button[Any]:

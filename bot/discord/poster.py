@@ -13,11 +13,12 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import discord
 
 from bot.cards import Card, FileLink
-from bot.chat.calling import Called, Crew, called
+from bot.chat.calling import NOBODY, Called, Crew, called
 from bot.chat.feed import PlaceGone
 from bot.chat.memory import ChatMemory
 from bot.chat.plain import whole
@@ -46,7 +47,9 @@ log = logging.getLogger(__name__)
 
 POSTING = "posting:"  # in the store: a post that was announced
 NAME_CHARS = 100  # of a thread
-ARCHIVED_AFTER_MIN = 10_080  # a week of silence; Discord opens a thread again when somebody writes in it
+ARCHIVED_AFTER_MIN: Final = (
+    10_080  # a week of silence; Discord opens a thread again when somebody writes in it
+)
 _ATTACHED = (".md",)  # file links whose files come along; the others are named
 _SEARCHED = 200  # messages, newest first
 _SEARCHED_POSTS = 50  # archived posts of a forum
@@ -244,7 +247,7 @@ class DiscordRenderer:
             await self._replace(handle_, shown, card.key)
         except MessageRefused as error:
             log.warning("discord: %s: %s", self.run_id, error)
-            await self._replace(handle_, _plainly(card, mark, Called()), card.key)
+            await self._replace(handle_, _plainly(card, mark, NOBODY), card.key)
 
     async def _replace(self, handle_: str, shown: Layout, what: str) -> None:
         channel, message = message_of(handle_)
@@ -308,7 +311,7 @@ class DiscordRenderer:
                 file, f"**{fitting_line(title, _TITLE_UNITS)}**" if title.strip() else "", mark
             )
             try:
-                await self._send(shown, mark, Called(), file.name)
+                await self._send(shown, mark, NOBODY, file.name)
             except MessageRefused as error:  # the card itself is there
                 log.warning("discord: %s: %s", self.run_id, error)
         self._known[key] = "sent"

@@ -199,3 +199,42 @@ async def test_a_locked_database_is_told_as_one(tmp_path: Path) -> None:
     other.close()
     assert await store.append("r1", EventType.NOTE, {}, at=AT) == 0
     await store.close()
+
+
+async def test_a_second_create_finds_the_run(store: Store) -> None:
+    again = await store.create_run("r1", Request("Something else"), "Other", AT)
+    assert again.request == REQUEST
+
+
+async def test_the_feed_has_every_runs_events_in_the_order_of_writing(store: Store) -> None:
+    await store.create_run("r2", REQUEST, "t", AT)
+    start = await store.feed_end()
+    for run_id in ("r1", "r2", "r1"):
+        await store.append(run_id, EventType.NOTE, {"text": run_id}, at=AT)
+    news = await store.feed(start)
+    assert [event.run_id for _, event in news] == ["r1", "r2", "r1"]
+    assert [position for position, _ in news] == sorted({position for position, _ in news})
+    assert await store.feed(news[-1][0]) == []
+    assert await store.feed(start, limit=1) == news[:1]
+    assert await store.feed_end() == news[-1][0]
+
+
+async def test_runs_of_one_surface_and_of_one_person(store: Store) -> None:
+    await store.create_run("r2", Request("s", requester="U1", surface="slack"), "t", AT)
+    await store.create_run("r3", Request("s", requester="U2", surface="slack"), "t", AT)
+    assert {run.id for run in await store.runs(surface="slack")} == {"r2", "r3"}
+    assert [run.id for run in await store.runs(surface="slack", requester="U1")] == ["r2"]
+    assert len(await store.runs()) == 3
+
+
+async def test_wishes_add_up(store: Store) -> None:
+    await store.wish("r1", {"epochs": 1, "batch_size": 8})
+    await store.wish("r1", {"epochs": 2})
+    assert dict((await store.run("r1")).wishes) == {"epochs": 2, "batch_size": 8}
+
+
+async def test_the_spend_of_a_month_counts_a_run_once(store: Store) -> None:
+    for usd, at in ((1.0, AT), (1.5, AT), (9.0, "2026-10-01T00:00:00")):
+        await store.append("r1", EventType.ENDED, {"status": "done", "usd": usd}, at=at)
+    assert await store.spent_usd("2026-11") == 1.5
+    assert await store.spent_usd("2026-11", surface="slack") == 0.0

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.chat.commands import read_command
+from bot.chat.incoming import Kind
+
+RUN = "r7k2m9x"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "run_id", "rest"),
+    [
+        ("help", Kind.HELP, "", ""),
+        ("  RUNS ", Kind.RUNS, "", ""),
+        ("status", Kind.STATUS, "", ""),
+        (f"status {RUN}", Kind.STATUS, RUN, ""),
+        (f"cancel `{RUN}`", Kind.CANCEL, RUN, ""),
+        (f"try {RUN} free money, now", Kind.TRY, RUN, "free money, now"),
+        ("help me sort our tickets by intent", Kind.START, "", "help me sort our tickets by intent"),
+        ("try to sort our tickets by intent", Kind.START, "", "try to sort our tickets by intent"),
+        ("cancel culture: sort tweets by stance", Kind.START, "", "cancel culture: sort tweets by stance"),
+        ("status updates sorted by topic please", Kind.START, "", "status updates sorted by topic please"),
+    ],
+)
+def test_commands_and_sentences_are_told_apart(text: str, kind: Kind, run_id: str, rest: str) -> None:
+    read = read_command(text)
+    assert read is not None
+    assert (read.kind, read.run_id, read.text, read.problem) == (kind, run_id, rest, "")
+
+
+@pytest.mark.parametrize(
+    "text", ["cancel", "try", f"try {RUN}", "cancel something", "frobnicate", "dashboard"]
+)
+def test_what_starts_nothing_says_why(text: str) -> None:
+    read = read_command(text)
+    assert read is not None
+    assert read.kind is Kind.HELP
+    assert read.problem
+
+
+def test_nothing_typed_asks_for_a_form() -> None:
+    assert read_command("  \n") is None
+
+
+@given(st.text())
+def test_nothing_that_is_typed_breaks_it(text: str) -> None:
+    read = read_command(text)
+    assert (read is None) == (not text.strip())
