@@ -109,7 +109,13 @@ def _is_weighty(question: Question, value: str) -> bool:
     """Whether the answer spends money, may spend it, or publishes."""
     if question.kind is DecisionKind.COMPUTE:
         free = question.price_usd is not None and question.price_usd <= 0
-        return value not in _SPENDS_NOTHING and not free and value in {c.value for c in question.choices}
+        other = value.startswith("offer:")  # only looks at another machine; its price is asked about next
+        return (
+            value not in _SPENDS_NOTHING
+            and not other
+            and not free
+            and value in {c.value for c in question.choices}
+        )
     if question.kind is DecisionKind.PUBLISH:
         return value not in _PUBLISHES_NOTHING
     return False

@@ -77,7 +77,8 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text)
         command.add_argument("run", metavar="RUN")
         _json(command)
-    commands.add_parser("runs", help="the runs, newest first")
+    runs = commands.add_parser("runs", help="the runs, newest first")
+    runs.add_argument("--spend", action="store_true", help="what was spent and committed, by month")
     decide = commands.add_parser("decide", help="answer a run's open question")
     decide.add_argument("run", metavar="RUN")
     decide.add_argument(
@@ -94,6 +95,7 @@ def parser() -> argparse.ArgumentParser:
     again.add_argument("run", metavar="RUN")
     commands.add_parser("doctor", help="what works here, and how to mend what does not")
     commands.add_parser("slack", help="serve Slack; with SQLite, move its runs too")
+    commands.add_parser("discord", help="serve Discord; with SQLite, move its runs too")
     commands.add_parser("worker", help="move every run that can move")
     commands.add_parser("serve", help="all of it in one process")
     commands.add_parser("release", help="bring the database up to date (before a new version starts)")
@@ -165,7 +167,11 @@ async def _show(app: App, args: argparse.Namespace) -> int:
 async def _runs(app: App, args: argparse.Namespace) -> int:
     from bot.console.session import Session
 
-    Session(app.dispatch).list_runs(await app.dispatch.runs())
+    session = Session(app.dispatch)
+    if args.spend:
+        session.list_spend(await app.dispatch.ledger(), app.deps.budgets)
+    else:
+        session.list_runs(await app.dispatch.runs())
     return OK
 
 
@@ -216,6 +222,12 @@ async def _slack(app: App, args: argparse.Namespace) -> int:
     return await serve(app, ("slack",), print)
 
 
+async def _discord(app: App, args: argparse.Namespace) -> int:
+    from bot.serving import serve
+
+    return await serve(app, ("discord",), print)
+
+
 async def _serve(app: App, args: argparse.Namespace) -> int:
     from bot.serving import configured, serve
 
@@ -224,6 +236,10 @@ async def _serve(app: App, args: argparse.Namespace) -> int:
 
 async def _release(app: App, args: argparse.Namespace) -> int:
     print("The database is up to date.")  # opening the store migrated it
+    if app.settings.discord_token:
+        from bot.discord.sync import release
+
+        await release(app, print)
     return OK
 
 
@@ -243,6 +259,7 @@ _COMMANDS = {
     "reproduce": _reproduce,
     "worker": _worker,
     "slack": _slack,
+    "discord": _discord,
     "serve": _serve,
     "release": _release,
 }

@@ -16,7 +16,7 @@ from typing import Any
 from bot.access import Access
 from bot.answers import read_answer
 from bot.errors import AlreadyDecided, NotAChoice, NotAllowed, NotWaiting, StalePlan, UsageError
-from graph.deps import Decision, Deps, Event, Run
+from graph.deps import Decision, Deps, Event, Run, Spend
 from graph.driver import Driver, RunBusy, decision_for
 from graph.names import EventType, RunStatus, Stage
 from graph.predict import predict
@@ -241,8 +241,12 @@ class Dispatch:
         value = next((c.value for c in question.choices if c.style == "primary"), question.choices[0].value)
         return not self._access.refusal(question, run.request, actor, surface, value, groups)
 
+    async def ledger(self) -> list[Spend]:
+        """Every line of the ledger, the oldest first."""
+        return await self._store.ledger()
+
     async def spent_usd(self, month: str, *, surface: str | None = None) -> float:
-        """What runs that ended in ``month`` (such as "2026-11") have cost."""
+        """What was spent and committed in ``month`` (such as "2026-11")."""
         return await self._store.spent_usd(month, surface=surface)
 
     def steering_refusal(self, run: Run, actor: str, surface: str, groups: Iterable[str] = ()) -> str:

@@ -16,12 +16,13 @@ from bot.settings import Settings
 from bot.wiring import App
 from bot.worker import stop_on_signals, work
 
-SURFACES = {"slack": "slack_bolt"}  # name -> what its extra installs
+SURFACES = {"slack": "slack_bolt", "discord": "discord"}  # name -> what its extra installs
 
 
 def configured(settings: Settings) -> tuple[str, ...]:
     """The surfaces that the settings have a token for."""
-    return ("slack",) if settings.slack_bot_token or settings.slack_client_id else ()
+    slack = settings.slack_bot_token or settings.slack_client_id
+    return tuple(name for name, has in (("slack", slack), ("discord", settings.discord_token)) if has)
 
 
 async def serve(

@@ -8,6 +8,7 @@ provider's) are not fields: ``ALSO_READ`` names them for ``intern doctor``.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from bot.access import Access, Rules, parse_approvers
 from bot.errors import UsageError
+from graph.deps import Budgets
 
 ALSO_READ = ("MODAL_TOKEN_ID", "MODAL_TOKEN_SECRET", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL")
 
@@ -110,6 +112,11 @@ class Settings(BaseSettings):
         ge=0,
         allow_inf_nan=False,
     )
+    budgets: str = Field(
+        default="",
+        validation_alias="INTERN_BUDGETS",
+        description="US dollars a calendar month, such as month:100, person:20, channel:50",
+    )
     publish_to: str | None = Field(
         default=None,
         validation_alias="INTERN_PUBLISH_TO",
@@ -156,6 +163,16 @@ class Settings(BaseSettings):
         parse_approvers(text)
         return text
 
+    @field_validator("budgets")
+    @classmethod
+    def _budgets(cls, text: str) -> str:
+        parse_budgets(text)
+        return text
+
+    def ceilings(self) -> Budgets:
+        """What may be spent: a run, and by person, channel and all in a month."""
+        return Budgets(run=self.budget_usd, **parse_budgets(self.budgets))
+
     def access(self) -> Access:
         """The rules of who may decide what."""
         approvers = parse_approvers(self.approvers)
@@ -187,6 +204,19 @@ class Settings(BaseSettings):
         else:
             shown = "" if value is None else str(value)
         return Described(str(field.validation_alias), is_set, shown)
+
+
+def parse_budgets(text: str) -> dict[str, float]:
+    """``INTERN_BUDGETS`` by name; raises ValueError for an entry that is none."""
+    found = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        name, _, usd = entry.partition(":")
+        if name.strip() not in ("month", "person", "channel") or not re.fullmatch(
+            r"\s*\d{1,7}(\.\d+)?\s*", usd
+        ):
+            raise ValueError(f"{entry!r} is not like month:100")
+        found[name.strip()] = float(usd)
+    return found
 
 
 class Described(NamedTuple):

@@ -69,7 +69,7 @@ async def open_app(settings: Settings, parts: Parts = Parts()) -> AsyncIterator[
                 recipes=parts.recipes or Registry(),
                 home=home,
                 now=parts.now,
-                budget_usd=settings.budget_usd,
+                budgets=settings.ceilings(),
                 publish_to=settings.publish_to,
             )
             driver, access = Driver(deps, saver, parts.clock), settings.access()

@@ -78,6 +78,37 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
+class Spend:
+    """A line of the ledger. Money counts as spent from the commitment on; the actual sum then takes its place."""
+
+    key: str  # the job's
+    run_id: str
+    plan_hash: str
+    backend: str
+    hardware: str
+    person: str  # who asked for the run, such as "slack:U1"
+    channel: str
+    estimated_usd: float | None
+    committed_usd: float
+    at: str
+    actual_usd: float | None = None
+
+    @property
+    def usd(self) -> float:
+        return self.committed_usd if self.actual_usd is None else self.actual_usd
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """Ceilings in US dollars; ``None``: none. All but ``run`` are for a calendar month."""
+
+    run: float | None = None
+    person: float | None = None
+    channel: float | None = None
+    month: float | None = None  # of the whole installation
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     run_id: str
     holder: str
@@ -104,7 +135,17 @@ class Store(Protocol):
         """The newest first; of one surface, or of one person of it."""
 
     async def spent_usd(self, month: str, *, surface: str | None = None) -> float:
-        """What runs that ended in ``month`` ("2026-11") have cost; a run that ended twice counts once."""
+        """What was spent or committed in ``month`` ("2026-11"), by runs of one surface or of all."""
+
+    async def commit_spend(self, spend: Spend, budgets: Budgets, *, fence: int | None = None) -> str:
+        """Enter a commitment if no budget stands against it, in one transaction: the name of the budget that does
+        ("run", "person", "channel", "month"), or "". A second call with the same key changes nothing."""
+
+    async def settle(self, key: str, usd: float) -> None:
+        """What a committed job came to; a key that was never committed is passed over."""
+
+    async def ledger(self, *, run_id: str | None = None, month: str | None = None) -> list[Spend]:
+        """Lines of a run, or of a month such as "2026-11"; the oldest first."""
 
     async def wish(self, run_id: str, settings: Mapping[str, Any]) -> None:
         """Add settings to what the run's plan will be made with."""
@@ -266,7 +307,7 @@ class Deps:
     home: Path
     now: Callable[[], datetime]
     fence: int = 0
-    budget_usd: float | None = None  # this installation's ceiling for a run, whatever the request says
+    budgets: Budgets = Budgets()  # this installation's, whatever the request says
     publish_to: str | None = None  # where to publish when the request names no place
 
     def at(self) -> str:

@@ -34,6 +34,7 @@ from graph.holder import Holder
 from graph.jobs import open_jobs
 from graph.names import DecisionKind, EventType, FailureKind, RunStatus, Stage
 from graph.state import Answer, Failure, Question, RunState
+from remote.backend import BackendError
 
 LEASE_S = 30.0
 HEARTBEAT_S = 0.5  # how soon a cancellation is noticed
@@ -237,7 +238,10 @@ class Driver:
     async def _cancel(self, run_id: str, deps: Deps) -> None:
         run = await deps.store.run(run_id)
         for backend, ref in await open_jobs(deps, run_id):
-            await backend.cancel(ref)
+            try:
+                await backend.cancel(ref)
+            except BackendError as error:  # a provider out of reach: its own time limit ends the job
+                await self._could_not_stop(run_id, deps, backend.name, error)
         await deps.store.append(
             run_id,
             EventType.CANCEL_REQUESTED,
@@ -255,6 +259,20 @@ class Driver:
             f"Cancelled by {run.cancel_requested_by}. What was made so far is kept.",
         )
         await self.graph.aupdate_state(config, state, as_node=Stage.CANCELLED.value)
+
+    async def _could_not_stop(self, run_id: str, deps: Deps, backend: str, error: BackendError) -> None:
+        await deps.store.append(
+            run_id,
+            EventType.NOTE,
+            {
+                "text": f"A job on {backend} could not be stopped: {error.detail} It ends at its time limit; "
+                "`intern doctor --sweep` looks for it again.",
+                "level": "warning",
+            },
+            at=deps.at(),
+            key=f"not-stopped-{backend}",
+            fence=deps.fence,
+        )
 
     async def _record_crash(self, run_id: str, deps: Deps, error: Exception) -> None:
         stage = (await deps.store.run(run_id)).stage

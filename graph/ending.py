@@ -25,7 +25,7 @@ async def end(
     hint: str = "",
     failure: Failure | None = None,
 ) -> None:
-    training = state.get("training")
+    usd = sum(line.usd for line in await context.deps.store.ledger(run_id=context.run_id))
     if status is RunStatus.DONE:
         shutil.rmtree(context.dir / "work", ignore_errors=True)
         (context.dir / "error.log").unlink(missing_ok=True)  # of a try that was mended since
@@ -40,7 +40,7 @@ async def end(
         kind=failure.kind if failure else None,
         folder=str(folder),
         seconds=round(seconds_of(events), 1),
-        usd=training.usd if training else 0.0,
+        usd=round(usd, 4),
         summary=summary(state),
     )
     await write_log(context)

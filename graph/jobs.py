@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import aclosing, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -30,6 +30,7 @@ class Outcome:
     result: Mapping[str, Any] | None = None
     kind: FailureKind | None = None
     detail: str = ""
+    seconds: float = 0.0  # from the job's first word to its last
 
 
 def backend_named(deps: Deps, name: str) -> Backend:
@@ -90,12 +91,16 @@ async def _follow(context: Context, ref: JobRef, until: str, to_end: bool, lines
     outcome: Outcome | None = None
     backend = backend_named(context.deps, ref.backend)
     last_kept: datetime | None = None
+    first: datetime | None = None
+    seconds = 0.0
     async with aclosing(backend.events(ref)) as events:  # type: ignore[type-var]
         async for event in events:
             if lines:
                 lines.write(event.encode() + "\n")
+            at = datetime.fromisoformat(event.t)
+            first = first or at
+            seconds = (at - first).total_seconds()
             if event.type is JobEventType.PROGRESS:
-                at = datetime.fromisoformat(event.t)
                 done = event.fields.get("step") == event.fields.get("total")
                 if last_kept and not done and (at - last_kept).total_seconds() < PROGRESS_EVERY_S:
                     continue
@@ -111,7 +116,10 @@ async def _follow(context: Context, ref: JobRef, until: str, to_end: bool, lines
                 outcome = Outcome(result=event.fields.get("data") or {})
             if outcome and not to_end:
                 return outcome
-    return outcome or Outcome(kind=FailureKind.UNKNOWN, detail="The job ended without a result.")
+    return replace(
+        outcome or Outcome(kind=FailureKind.UNKNOWN, detail="The job ended without a result."),
+        seconds=seconds,
+    )
 
 
 async def run(

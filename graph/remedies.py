@@ -29,6 +29,15 @@ from graph.state import Attempt
 
 Action = Literal["retry", "resume", "next_offer", "ask"]
 
+# What another machine may mend.
+ELSEWHERE = (
+    FailureKind.NO_CREDIT,
+    FailureKind.NO_CAPACITY,
+    FailureKind.NO_TOKEN,
+    FailureKind.UNREACHABLE,
+    FailureKind.DENIED,
+)
+
 DEFAULT_RATE, DEFAULT_HEAD_RATE = 2e-4, 2e-3  # the recipe's (facts: .928 on BANKING77)
 SANE_RATE, SANE_HEAD_RATE = 1e-3, 2e-2  # above these a rate is a mistake, not a choice
 LOWEST_RATE = 1e-6
@@ -309,7 +318,7 @@ def _ask(text: str) -> _Step:
     return lambda config, limits: _Rung("ask", text)
 
 
-_ELSEWHERE: tuple[_Step, ...] = (_next_offer, _next_offer, _next_offer)
+_OTHER_MACHINES: tuple[_Step, ...] = (_next_offer, _next_offer, _next_offer)
 _LADDERS: Mapping[FailureKind, tuple[_Step, ...]] = {
     FailureKind.OUT_OF_MEMORY: (
         _halve_batch,
@@ -344,11 +353,17 @@ _LADDERS: Mapping[FailureKind, tuple[_Step, ...]] = {
         _ask("Allow more minutes, or fewer training rows."),
     ),
     FailureKind.PREEMPTED: (_resume,) * MAX_ATTEMPTS,
-    FailureKind.NO_CREDIT: (*_ELSEWHERE, _ask("Add credit to the account, or train on this machine.")),
-    FailureKind.NO_CAPACITY: (*_ELSEWHERE, _ask("Try again later, or train on this machine.")),
-    FailureKind.NO_TOKEN: (*_ELSEWHERE, _ask("Set the token that `intern doctor` names, then try again.")),
-    FailureKind.UNREACHABLE: (*_ELSEWHERE, _ask("Check the network, then try again.")),
-    FailureKind.DENIED: (*_ELSEWHERE, _ask("Use a token that may start jobs, or train on this machine.")),
+    FailureKind.NO_CREDIT: (*_OTHER_MACHINES, _ask("Add credit to the account, or train on this machine.")),
+    FailureKind.NO_CAPACITY: (*_OTHER_MACHINES, _ask("Try again later, or train on this machine.")),
+    FailureKind.NO_TOKEN: (
+        *_OTHER_MACHINES,
+        _ask("Set the token that `intern doctor` names, then try again."),
+    ),
+    FailureKind.UNREACHABLE: (*_OTHER_MACHINES, _ask("Check the network, then try again.")),
+    FailureKind.DENIED: (
+        *_OTHER_MACHINES,
+        _ask("Use a token that may start jobs, or train on this machine."),
+    ),
     FailureKind.SCRIPT_ERROR: (
         _mended_script,
         _restore_recipe,

@@ -65,7 +65,7 @@ def after_approve_compute(state: RunState) -> Stage:
     value = _answer(state)
     if value == "cancel":
         return Stage.CANCELLED
-    return Stage.LAUNCH if value in ("approve", "baseline_only") else Stage.PLAN
+    return Stage.LAUNCH if value in ("approve", "approve_fallback", "baseline_only") else Stage.PLAN
 
 
 def after_launch(state: RunState) -> Stage:
@@ -77,6 +77,8 @@ def after_launch(state: RunState) -> Stage:
 def after_watch(state: RunState) -> Stage:
     if state.get("failure"):
         return Stage.FAILED
+    if state.get("question"):
+        return Stage.NEEDS_HUMAN
     return Stage.EVALUATE if state.get("training") else Stage.RECOVER
 
 

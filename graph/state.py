@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypedDict
 
 from graph.names import DecisionKind, FailureKind, Stage, TaskFamily
-from remote.backend import JobRef
+from remote.backend import JobRef, Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,12 +241,25 @@ class Plan:
     price_as_of: str
     isolation: str
     advice: tuple[str, ...] = ()  # e.g. that a baseline may do as well
+    usd_per_hour: float | None = 0.0
+    others: tuple[Offer, ...] = ()  # machines that could do it as well, the best first
+    stands_in_for: str = ""  # hash of the approved plan that allowed to fall back to this one
 
     @property
     def hash(self) -> str:
         """Of everything an approver agreed to; a button with another hash is stale."""
         body = json.dumps(asdict(self), sort_keys=True, default=str)
         return hashlib.sha256(body.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A machine that did not take the training, or lost it: a step of the trail that people see."""
+
+    backend: str
+    hardware: str
+    kind: FailureKind
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +300,8 @@ class RunState(TypedDict, total=False):
     advice: tuple[str, ...]  # what the baselines say about the worth of training
     plan: Plan
     baseline_only: bool
+    machine: str  # "backend: hardware", where the person or a fall-back chose it
+    tried: tuple[Tried, ...]  # machines that refused
     mended: Mapping[str, Any]  # settings that remedies changed
     replan: bool  # a remedy costs more than was approved
     overrides: Mapping[str, Any]  # hyperparameters and minutes that the person set at the approval

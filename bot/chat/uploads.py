@@ -16,6 +16,10 @@ MAX_BYTES = 500_000_000
 _KINDS = "Attach a CSV, TSV, JSONL or Parquet file with one text column and one label column."
 
 
+def is_data(name: str) -> bool:
+    return name.casefold().endswith(SUFFIXES)
+
+
 def checked_name(attachment: Attachment) -> str:
     """A safe file name for it. Raises UsageError for what is not data, or too large."""
     name = attachment.name

@@ -19,12 +19,12 @@ from typing import Any, Protocol, TextIO
 from bot.cards import Action, Asks, Card
 from bot.console.jsonlines import JsonLines
 from bot.console.safe import one_line
-from bot.console.tables import predictions, runs_table
+from bot.console.tables import predictions, runs_table, spend_table
 from bot.console.terminal import Terminal, open_console
 from bot.console.typed import Nobody, Typed, TypedLines
 from bot.errors import AlreadyDecided, NotAChoice, NotAllowed, NotWaiting, StalePlan
 from bot.projector import ProcessMemory, Projector
-from graph.deps import Decision, Event, Run
+from graph.deps import Budgets, Decision, Event, Run, Spend
 from graph.errors import GraphError, StoreError
 from graph.names import RunStatus
 
@@ -110,6 +110,12 @@ class Session:
             self._terminal.put(runs_table(runs))
         else:
             self._terminal.say(f"No runs yet. Start one:\n  {EXAMPLE}")
+
+    def list_spend(self, lines: Sequence[Spend], budgets: Budgets) -> None:
+        if not lines:
+            self._terminal.say("Nothing was spent or committed yet.")
+            return
+        self._terminal.put(spend_table(lines, budgets))
 
     def predictions(self, answers: Sequence[Mapping[str, Any]]) -> None:
         self._terminal.put(predictions(answers))

@@ -12,7 +12,7 @@ from bot.console import blocks
 from bot.console.safe import one_line
 from bot.views import words
 from bot.views.payload import Payload
-from graph.deps import Run
+from graph.deps import Budgets, Run, Spend
 
 _STATUS_STYLES = {
     "done": "green",
@@ -38,6 +38,36 @@ def runs_table(runs: Sequence[Run]) -> Table:
             blocks.line(run.created_at[:16].replace("T", " ")),
         )
     return table
+
+
+def spend_table(lines: Sequence[Spend], budgets: Budgets) -> RenderableType:
+    """By month: in all, then by person and by channel, beside the ceiling that holds for each."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name, right in (
+        ("Month", False),
+        ("For", False),
+        ("Spent", True),
+        ("Still committed", True),
+        ("Ceiling", True),
+    ):
+        table.add_column(name, no_wrap=True, overflow="ellipsis", justify="right" if right else "left")
+    for month in sorted({line.at[:7] for line in lines}, reverse=True):
+        of_month = [line for line in lines if line.at[:7] == month]
+        table.add_row(*_spend_row(month, "everybody", of_month, budgets.month), style="bold")
+        for who in sorted({line.person for line in of_month}):
+            mine = [line for line in of_month if line.person == who]
+            table.add_row(*_spend_row("", who, mine, budgets.person))
+        for channel in sorted({line.channel for line in of_month if line.channel}):
+            there = [line for line in of_month if line.channel == channel]
+            table.add_row(*_spend_row("", channel, there, budgets.channel))
+    return table
+
+
+def _spend_row(month: str, whose: str, lines: Sequence[Spend], ceiling: float | None) -> list[RenderableType]:
+    spent = sum(line.actual_usd or 0.0 for line in lines)
+    committed = sum(line.committed_usd for line in lines if line.actual_usd is None)
+    limit = "–" if ceiling is None else f"${ceiling:,.2f}"
+    return [*map(blocks.line, (month, one_line(whose), f"${spent:,.2f}", f"${committed:,.2f}", limit))]
 
 
 def predictions(answers: Sequence[Mapping[str, Any]]) -> RenderableType:

@@ -11,6 +11,7 @@ from bot.views.payload import Payload
 from bot.views.story import Epoch, Story, TrainingSoFar
 
 MAX_METRIC_COLUMNS = 4
+MAX_OTHERS = 6
 _FIRST_METRICS = ("train_loss", "val_loss")
 UNSAFE = "none"  # what Plan.isolation says where there is no sandbox
 
@@ -127,6 +128,7 @@ def planned(story: Story, payload: Payload) -> Story:
         Table((Column("Setting"), Column("Value", right=True), Column("Why")), settings)
         if settings
         else None,
+        *_others(plan),
         Text("The script would run WITHOUT a sandbox: it could read and change your files.", Style.WARN)
         if unsafe
         else None,
@@ -148,6 +150,19 @@ def _plan_fields(plan: Payload) -> tuple[tuple[str, str], ...]:
         ("Price", f"{cost} ({source})" if source and price else cost),
         ("Isolation", plan.text("isolation")),
     )
+
+
+def _others(plan: Payload) -> tuple[Any, ...]:
+    """The other machines, side by side; each can be chosen at the question."""
+    others = plan.parts("others")
+    if not others:
+        return ()
+    rows = tuple(
+        (o.text("hardware"), words.duration(o.number("estimated_s")), words.usd(o.number("estimated_usd")))
+        for o in others[:MAX_OTHERS]
+    )
+    columns = (Column("Other machines"), Column("Time", right=True), Column("Price", right=True))
+    return (Table(columns, rows),)
 
 
 def _value(value: Any) -> str:

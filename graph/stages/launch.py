@@ -6,12 +6,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from graph import jobs
+from graph import jobs, purse
 from graph.context import Context
 from graph.files import write_json
 from graph.inputs import HEAVY, training_inputs
-from graph.state import Attempt, RunState
+from graph.remedies import ELSEWHERE
+from graph.state import Attempt, RunState, Tried
 from remote.backend import BackendError, Program
+from remote.prices import gpu_of
 
 
 async def run(state: RunState, context: Context) -> RunState:
@@ -23,20 +25,32 @@ async def run(state: RunState, context: Context) -> RunState:
         config["epochs"] = 0
     config["resume_from"] = "in/checkpoint" if checkpoint else None
     write_json(context.dir / "config.json", config)
+    backend = jobs.backend_named(context.deps, plan.backend)
+    timeout_s = plan.ceiling_s
     try:
+        if plan.estimated_usd != 0 and not linear:
+            timeout_s = await purse.commit(state, context, context.key("train"))
         ref = await jobs.submit(
             context,
             "train",
             (Program("train", "in/train.py", config),),
             training_inputs(state, context, Path(checkpoint) if checkpoint else None),
-            replace(HEAVY, timeout_s=plan.ceiling_s),
-            backend=jobs.backend_named(context.deps, plan.backend),
+            replace(HEAVY, timeout_s=timeout_s, gpu=gpu_of(plan.hardware)),
+            backend=backend if not linear else jobs.here(context.deps),
             allow_unisolated=state["request"].allow_unisolated,
             hardware=plan.hardware,
         )
     except BackendError as error:
+        await context.deps.store.settle(context.key("train"), 0.0)
         refused = Attempt(context.stage, error.kind, f"{error.detail} {error.hint}".strip())
-        return RunState(job=None, attempts=(*state.get("attempts", ()), refused), question=None, answer=None)
+        trail = (*state.get("tried", ()), Tried(plan.backend, plan.hardware, error.kind, error.detail))
+        return RunState(
+            job=None,
+            attempts=(*state.get("attempts", ()), refused),
+            tried=trail if error.kind in ELSEWHERE else state.get("tried", ()),
+            question=None,
+            answer=None,
+        )
     return RunState(
         job=ref,
         training=None,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graph.context import Context, plain
 from graph.errors import PublishError, StageFailed
 from graph.names import DecisionKind, EventType, FailureKind, Stage
-from graph.offers import choose, gather
-from graph.state import Choice, Hyperparameter, Plan, Question, RunState, answered
+from graph.offers import SHOWN, falls_back_to, gather, named, rank, told, usable
+from graph.state import Choice, Hyperparameter, Plan, Question, RunState, Tried, answered
 from graph.understanding.changes import read_change
 from remote.backend import Need, Offer
+from remote.prices import gpu_of
 
 SLACK = 2.0  # what an estimate may be wrong by before the run asks again
+OFFER = "offer:"  # a choice: another machine, by its number from 1
 GRACE_S = 60.0  # imports, saving, predictions on the validation split
 
 
@@ -22,27 +24,64 @@ async def run(state: RunState, context: Context) -> RunState:
     overrides, complaint = _overrides(state, wishes)
     config = {k: v for k, v in overrides.items() if k != "minutes"}
     settings, estimated_s = _settings(state, context, overrides.get("minutes"), config)
-    request = state["request"]
-    offers, refusals = await gather(context.deps.backends, Need(), estimated_s, request.allow_unisolated)
-    budgets = (state["task"].constraints.budget_usd, context.deps.budget_usd)
-    budget = min((b for b in budgets if b is not None), default=None)
-    offer = choose(offers, budget)
-    if offer is None:
+    machine, tried = _machine(state), state.get("tried", ())
+    offers, refusals = await gather(
+        context.deps.backends, Need(), estimated_s, state["request"].allow_unisolated
+    )
+    offers = usable(_allowed(offers, state, context), tried)
+    budget, minutes = _budget(state, context), _minutes(state, overrides.get("minutes"))
+    ranked = rank(offers, budget, None if minutes is None else minutes * 60, machine)
+    if not ranked:
         raise StageFailed(
             "No machine can take the training. " + " ".join(refusals),
             "`intern doctor` says what is missing; `intern resume` tries again.",
             FailureKind.NO_CAPACITY,
         )
     notes = (*state.get("advice", ()), *await _publishing(state, context))
-    plan = _plan(settings, offer, notes)
+    plan = make_plan(settings, ranked, notes)
     await context.say(EventType.PLANNED, plan.hash, plan=plan, hash=plan.hash, refusals=refusals)
     return RunState(
         plan=plan,
         overrides=overrides,
-        question=_ask(context, plan, budget, complaint),
+        machine=machine,
+        question=_ask(context, plan, budget, f"{complaint} {_trail(tried)}".strip()),
         answer=None,
         replan=False,
     )
+
+
+def _trail(tried: Sequence[Tried]) -> str:
+    return f"{told(tried)}." if tried else ""
+
+
+def _machine(state: RunState) -> str:
+    """The machine that the person has just chosen, or chose before."""
+    answer, plan = answered(state), state.get("plan")
+    if answer and plan and answer.value.startswith(OFFER):
+        number = int(answer.value.removeprefix(OFFER)) - 1
+        if 0 <= number < len(plan.others):
+            return named(plan.others[number])
+    return state.get("machine", "")
+
+
+def _allowed(offers: Sequence[Offer], state: RunState, context: Context) -> list[Offer]:
+    """What the person asked for: private data stays on this machine, "on a GPU" means one."""
+    constraints, home = state["task"].constraints, context.deps.backends[-1].name
+    kept = [o for o in offers if not constraints.private_data or o.backend == home]
+    wanted = (constraints.hardware or "").casefold()
+    if wanted in ("", "cpu"):
+        return [o for o in kept if not wanted or gpu_of(o.hardware) is None] or kept
+    gpus = [(o, (gpu_of(o.hardware) or "").casefold()) for o in kept]
+    return [o for o, gpu in gpus if gpu and wanted in ("gpu", gpu)] or kept
+
+
+def _budget(state: RunState, context: Context) -> float | None:
+    budgets = (state["task"].constraints.budget_usd, state["request"].budget_usd, context.deps.budgets.run)
+    return min((b for b in budgets if b is not None), default=None)
+
+
+def _minutes(state: RunState, changed: float | None) -> float | None:
+    return changed or state["request"].minutes or state["task"].constraints.minutes
 
 
 async def _publishing(state: RunState, context: Context) -> tuple[str, ...]:
@@ -69,6 +108,8 @@ def _overrides(state: RunState, wishes: Mapping[str, Any]) -> tuple[dict[str, An
     question, answer = state.get("question"), answered(state)
     if not (question and answer and question.stage is Stage.APPROVE_COMPUTE):
         return known, ""
+    if answer.value.startswith(OFFER):
+        return known, ""
     change = read_change(answer.value.removeprefix("change").strip(" :"))
     if isinstance(change, str):
         return known, change
@@ -79,7 +120,7 @@ def _settings(
     state: RunState, context: Context, minutes: float | None, overrides: Mapping[str, Any]
 ) -> tuple[tuple[Hyperparameter, ...], float]:
     recipe = context.deps.recipes.for_family(state["audit"].family)
-    wanted = minutes or state["request"].minutes or state["task"].constraints.minutes
+    wanted = _minutes(state, minutes)
     facts = {
         "audit": plain(state["audit"]),
         "smoke": plain(state.get("smoke") or {}),
@@ -92,32 +133,49 @@ def _settings(
     return tuple(Hyperparameter(name, value, reason) for name, value, reason in rows), estimated_s
 
 
-def _plan(settings: tuple[Hyperparameter, ...], offer: Offer, notes: tuple[str, ...]) -> Plan:
+def make_plan(
+    settings: tuple[Hyperparameter, ...],
+    ranked: Sequence[Offer],
+    notes: tuple[str, ...],
+    stands_in_for: str = "",
+) -> Plan:
+    """On the first of the offers. Its ceilings go together: the money is what the machine costs until it is stopped."""
+    offer, *others = ranked
+    ceiling_s = round(offer.estimated_s * SLACK + GRACE_S, 1)
+    per_hour = offer.usd_per_hour
     return Plan(
         backend=offer.backend,
         hardware=offer.hardware,
         hyperparameters=settings,
         estimated_s=round(offer.estimated_s, 1),
         estimated_usd=offer.estimated_usd,
-        ceiling_usd=None if offer.estimated_usd is None else round(offer.estimated_usd * SLACK, 2),
-        ceiling_s=round(offer.estimated_s * SLACK + GRACE_S, 1),
+        ceiling_usd=None if per_hour is None else round(per_hour * ceiling_s / 3600, 2),
+        ceiling_s=ceiling_s,
         price_source=offer.price_source,
         price_as_of=offer.price_as_of,
         isolation=offer.isolation,
         advice=notes,
+        usd_per_hour=per_hour,
+        others=tuple(others),
+        stands_in_for=stands_in_for,
     )
 
 
 def _ask(context: Context, plan: Plan, budget_usd: float | None, complaint: str) -> Question:
-    price = "an unknown price" if plan.estimated_usd is None else f"${plan.estimated_usd:.2f}"
+    price = _price(plan.estimated_usd)
     minutes = max(plan.estimated_s / 60, 0.1)
     affordable = plan.estimated_usd is not None and plan.estimated_usd <= (budget_usd or 0.0)
+    at_most = f"at most {plan.ceiling_s / 60:.0f} min"
+    if plan.ceiling_usd:
+        at_most += f" and ${plan.ceiling_usd:.2f}"
     return context.question(
         DecisionKind.COMPUTE,
         Stage.APPROVE_COMPUTE,
         f"{complaint} Train on {plan.hardware} for about {minutes:.1f} min at {price}?".strip(),
         (
-            Choice("approve", f"Train for {price}", f"at most {plan.ceiling_s / 60:.0f} min", "primary"),
+            Choice("approve", f"Train for {price}", at_most, "primary"),
+            *_fallback(plan, price),
+            *_others(plan),
             Choice("baseline_only", "Baseline only", "linear head on frozen embeddings: seconds, free"),
             Choice("change", "Change", "e.g. change minutes=5 epochs=1, or: make it smaller"),
             Choice("cancel", "Cancel", style="danger"),
@@ -127,3 +185,26 @@ def _ask(context: Context, plan: Plan, budget_usd: float | None, complaint: str)
         price_usd=plan.estimated_usd,
         plan_hash=plan.hash,
     )
+
+
+def _fallback(plan: Plan, price: str) -> tuple[Choice, ...]:
+    """An approval that also allows what is cheaper and not much slower, where there is such a thing."""
+    if not plan.estimated_usd or not any(falls_back_to(o, plan) for o in plan.others):
+        return ()
+    what = "if that machine is not to be had, I go on by myself where it is cheaper and takes at most twice as long"
+    return (Choice("approve_fallback", f"Train for {price}, or for less elsewhere", what),)
+
+
+def _others(plan: Plan) -> tuple[Choice, ...]:
+    return tuple(
+        Choice(
+            f"{OFFER}{number}",
+            f"Instead: {offer.hardware}, {_price(offer.estimated_usd)}",
+            f"{offer.backend}, about {max(offer.estimated_s / 60, 0.1):.1f} min; asked again with its price",
+        )
+        for number, offer in enumerate(plan.others[:SHOWN], 1)
+    )
+
+
+def _price(usd: float | None) -> str:
+    return "an unknown price" if usd is None else f"${usd:.2f}"

@@ -21,12 +21,13 @@ from graph.errors import LeaseLost, RunNotFound, StoreError
 from graph.names import EventType, FailureKind, RunStatus, Stage
 from graph.state import Question, Request
 from graph.store.codec import dump, load
+from graph.store.ledger import LedgerTable
 from graph.store.migrate import migrate
 
 BUSY_TIMEOUT_S = 10.0
 
 
-class SqliteStore:
+class SqliteStore(LedgerTable):
     """See :class:`graph.deps.Store` for the contract."""
 
     def __init__(self, db: aiosqlite.Connection) -> None:
@@ -90,16 +91,6 @@ class SqliteStore:
             limit,
         )
         return [_run(r) for r in rows]
-
-    async def spent_usd(self, month: str, *, surface: str | None = None) -> float:
-        (row,) = await self.all(
-            "SELECT COALESCE(SUM(usd), 0.0) AS usd FROM (SELECT MAX(json_extract(e.payload, '$.usd')) AS usd "
-            "FROM events e JOIN runs r ON r.id = e.run_id WHERE e.type = 'ended' AND substr(e.at, 1, 7) = ?1 "
-            "AND (?2 IS NULL OR json_extract(r.request, '$.surface') = ?2) GROUP BY e.run_id)",
-            month,
-            surface,
-        )
-        return float(row["usd"])
 
     async def wish(self, run_id: str, settings: Mapping[str, Any]) -> None:
         async with self.transaction() as db:

@@ -5,13 +5,14 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -28,7 +29,7 @@ from bot.console.typed import TypedLines
 from bot.dispatch import Dispatch
 from bot.present import present
 from bot.projector import ProcessMemory, Projector
-from graph.deps import Deps, Event, Run
+from graph.deps import Budgets, Deps, Event, Run, Spend
 from graph.driver import Driver, RunBusy
 from graph.errors import StoreError
 from graph.names import EventType, RunStatus, Stage
@@ -510,3 +511,19 @@ def test_predictions_say_when_not_to_trust_them() -> None:
     assert "then negative 6.6 %" in page
     assert "do not trust" in page
     assert "\x1b" not in page
+
+
+def test_the_spend_is_shown_by_month_person_and_channel() -> None:
+    at = "2026-11-24T12:00:00"
+    lines = [
+        Spend("a", "r1", "h", "modal", "T4", "slack:U1", "T/C1", 1.0, 3.0, at, 0.75),
+        Spend("b", "r2", "h", "modal", "T4", "slack:U2", "T/C1", 1.0, 2.0, at),
+    ]
+    out = io.StringIO()
+    session = Session(cast(Any, None), out=out, columns=120)
+    session.list_spend(lines, Budgets(month=100.0))
+    said = out.getvalue()
+    assert re.search(r"2026-11\s+everybody\s+\$0\.75\s+\$2\.00\s+\$100\.00", said)
+    assert re.search(r"slack:U2\s+\$0\.00\s+\$2\.00\s+–", said)
+    session.list_spend([], Budgets())
+    assert "Nothing was spent" in out.getvalue()

@@ -7,10 +7,11 @@ import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from graph.deps import Decision, Store
+from graph.deps import Budgets, Decision, Spend, Store
 from graph.errors import LeaseLost, RunNotFound, StoreError
 from graph.names import DecisionKind, EventType, FailureKind, RunStatus, Stage
 from graph.state import Choice, Question, Request
@@ -233,8 +234,43 @@ async def test_wishes_add_up(store: Store) -> None:
     assert dict((await store.run("r1")).wishes) == {"epochs": 2, "batch_size": 8}
 
 
-async def test_the_spend_of_a_month_counts_a_run_once(store: Store) -> None:
-    for usd, at in ((1.0, AT), (1.5, AT), (9.0, "2026-10-01T00:00:00")):
-        await store.append("r1", EventType.ENDED, {"status": "done", "usd": usd}, at=at)
-    assert await store.spent_usd("2026-11") == 1.5
-    assert await store.spent_usd("2026-11", surface="slack") == 0.0
+def spend(key: str, usd: float, **more: Any) -> Spend:
+    return Spend(key, "r1", "abc", "modal", "T4", "slack:U1", "C1", usd / 2, usd, **{"at": AT, **more})
+
+
+async def test_a_commitment_counts_until_it_is_settled(store: Store) -> None:
+    assert await store.commit_spend(spend("a", 2.0), Budgets()) == ""
+    assert await store.spent_usd("2026-11") == 2.0
+    await store.settle("a", 0.5)
+    assert await store.spent_usd("2026-11") == 0.5
+    assert await store.spent_usd("2026-11", surface="discord") == 0.0
+    assert await store.spent_usd("2026-10") == 0.0
+    assert [(line.committed_usd, line.actual_usd) for line in await store.ledger(run_id="r1")] == [(2.0, 0.5)]
+
+
+async def test_the_same_job_is_committed_once(store: Store) -> None:
+    for _ in range(2):
+        assert await store.commit_spend(spend("a", 2.0), Budgets(run=2.0)) == ""
+    assert len(await store.ledger()) == 1
+
+
+@pytest.mark.parametrize("name", ["run", "person", "channel", "month"])
+async def test_a_budget_stops_what_would_pass_it(store: Store, name: str) -> None:
+    budgets = Budgets(**{name: 3.0})
+    assert await store.commit_spend(spend("a", 2.0), budgets) == ""
+    assert await store.commit_spend(spend("b", 1.5), budgets) == name
+    assert await store.commit_spend(spend("c", 1.0), budgets) == ""
+    assert [line.key for line in await store.ledger()] == ["a", "c"]
+
+
+async def test_a_new_month_has_a_new_budget_but_a_run_keeps_its_own(store: Store) -> None:
+    assert await store.commit_spend(spend("a", 2.0, at="2026-10-31T23:59:59"), Budgets()) == ""
+    assert await store.commit_spend(spend("b", 2.0), Budgets(month=2.0)) == ""
+    assert await store.commit_spend(spend("c", 0.1), Budgets(run=4.0)) == "run"
+
+
+async def test_two_commitments_at_once_cannot_pass_a_budget_together(store: Store) -> None:
+    answers = await asyncio.gather(
+        *(store.commit_spend(spend(f"k{n}", 1.0), Budgets(month=3.0)) for n in range(10))
+    )
+    assert answers.count("") == 3
