@@ -372,7 +372,7 @@ _LADDERS: Mapping[FailureKind, tuple[_Step, ...]] = {
     FailureKind.DATA_ERROR: (_ask("Correct the data that the message names, or choose other data."),),
     FailureKind.NO_DISK: (_ask("Free some disk space, then try again."),),
     FailureKind.NOT_ISOLATED: (
-        _ask("Install bubblewrap, or allow running without isolation with --allow-unisolated."),
+        _ask("Install bubblewrap or Docker, or allow running without isolation with --allow-unisolated."),
     ),
     FailureKind.UNKNOWN: (_retry, _ask("Read the job's log.txt, then try again or give up.")),
 }

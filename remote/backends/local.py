@@ -24,11 +24,11 @@ from pathlib import Path
 
 from remote.backend import BackendError, Health, JobNotFound, JobRef, JobSpec, Need, Offer, Reason
 from remote.protocol import FailureKind, JobEvent, JobEventType
-from remote.sandbox import artifacts, inputs, machine, tail, userns, verdict
-from remote.sandbox.folder import KEY, JobFolder, SandboxSpec, job_json, remove, write_atomic
+from remote.sandbox import artifacts, inputs, machine, tail, tree, userns, verdict
+from remote.sandbox.folder import KEY, JobFolder, SandboxSpec, job_json, write_atomic
 from remote.sandbox.interpreter import Interpreter, package_root
-from remote.sandbox.isolation import CODE
-from remote.sandbox.probe import HINT, find_bubblewrap
+from remote.sandbox.isolation import CODE, Walls
+from remote.sandbox.probe import HINT, find
 
 _POLL_S = 0.015  # an event is at most this late, and half of it on average
 _POLL_IDLE_S = 0.05
@@ -53,17 +53,17 @@ class LocalBackend:
         *,
         python: Path | None = None,
         clock: Callable[[], datetime] = _utc_now,
-        find_sandbox: Callable[[Interpreter, Path], str | None] = find_bubblewrap,
+        find_sandbox: Callable[[Interpreter, Path], Walls | None] = find,
     ) -> None:
         self._home = home.absolute()
         self._interpreter = Interpreter(python if python is not None else Path(sys.executable))
         self._clock = clock
         self._find_sandbox = find_sandbox
-        self._bwrap: str | None = None  # once found it stays: it was tried by running it
+        self._found: Walls | None = None  # once found they stay: they were tried by running them
 
     async def probe(self) -> Health:
         """Never raises; at most 4 s for the trial sandbox, the rest is a few file look-ups."""
-        isolation = "bubblewrap" if await asyncio.to_thread(self._bubblewrap) else "none"
+        isolation = await asyncio.to_thread(self._isolation)
         try:
             self._home.mkdir(parents=True, exist_ok=True)
             free_mb = shutil.disk_usage(self._home).free // 1024**2
@@ -81,7 +81,7 @@ class LocalBackend:
             detail = f"Only {free_mb} MB of disk are free at {str(self._home)!r}."
             return Health(False, Reason.NO_CAPACITY, detail, "Free at least 1 GB.", isolation)
         if isolation == "none":
-            detail = "No sandbox works on this machine: bubblewrap is missing or not allowed."
+            detail = "No sandbox works on this machine: neither bubblewrap nor Docker can start a program."
             return Health(False, Reason.NOT_ISOLATED, detail, HINT, isolation)
         return Health(True, detail=machine.describe(), isolation=isolation)
 
@@ -97,7 +97,7 @@ class LocalBackend:
                 return []
         hardware = await asyncio.to_thread(machine.describe)
         as_of = self._clock().date().isoformat()
-        isolation = "bubblewrap" if await asyncio.to_thread(self._bubblewrap) else "none"
+        isolation = await asyncio.to_thread(self._isolation)
         return [Offer(self.name, hardware, 0.0, estimated_s, 0.0, "own machine", as_of, isolation)]
 
     async def submit(self, job: JobSpec) -> JobRef:
@@ -167,10 +167,14 @@ class LocalBackend:
             raise JobNotFound(FailureKind.UNKNOWN, detail, "It may have been removed: start the step again.")
         return folder
 
-    def _bubblewrap(self) -> str | None:
-        if self._bwrap is None:
-            self._bwrap = self._find_sandbox(self._interpreter, self._home)
-        return self._bwrap
+    def _walls(self) -> Walls | None:
+        if self._found is None:
+            self._found = self._find_sandbox(self._interpreter, self._home)
+        return self._found
+
+    def _isolation(self) -> str:
+        walls = self._walls()
+        return "none" if walls is None else walls.kind
 
     def _missing_libraries(self) -> list[str]:
         if self._interpreter.python.absolute() == Path(sys.executable).absolute():
@@ -182,8 +186,8 @@ class LocalBackend:
         folder = JobFolder(self._home / "jobs" / job.key)
         if folder.spec.exists():
             return
-        bwrap = self._bubblewrap()
-        if bwrap is None and not job.allow_unisolated:
+        walls = self._walls()
+        if walls is None and not job.allow_unisolated:
             detail = "No sandbox works on this machine, so nothing was started."
             raise BackendError(FailureKind.NOT_ISOLATED, detail, HINT)
         try:
@@ -191,7 +195,7 @@ class LocalBackend:
             folder.root.mkdir(exist_ok=True)
             with folder.submitting():
                 if not folder.spec.exists():
-                    self._prepare(job, folder, bwrap)
+                    self._prepare(job, folder, walls)
         except OSError as error:
             detail = f"The job's folder {str(folder.root)!r} could not be written: {error.strerror}."
             hint = "Free some disk space, or set INTERN_HOME to a folder that you may write."
@@ -202,12 +206,12 @@ class LocalBackend:
                 FailureKind.UNKNOWN, detail, "This machine is overloaded: try again."
             ) from error
 
-    def _prepare(self, job: JobSpec, folder: JobFolder, bwrap: str | None) -> None:
+    def _prepare(self, job: JobSpec, folder: JobFolder, walls: Walls | None) -> None:
         for path in (folder.inputs, folder.out, folder.tmp):
-            remove(path)  # of a submitter that was killed half-way
+            tree.remove(path)  # of a submitter that was killed half-way
             path.mkdir()
         folder.root.chmod(0o755)  # for the job's uid; the folder above is closed to others
-        isolated = bwrap is not None
+        isolated = walls is not None
         other_uid = isolated and userns.needed()
         binds = inputs.place(job.inputs, folder.inputs, isolated=isolated, other_uid=other_uid)
         write_atomic(folder.job, _chain(job))
@@ -217,9 +221,8 @@ class LocalBackend:
             run_id=job.run_id,
             programs=tuple(program.name for program in job.programs),
             need=job.need,
-            isolation="bubblewrap" if isolated else "none",
             python=str(self._interpreter.python.absolute()),
-            bwrap=bwrap,
+            walls=walls,
             binds=(*binds, *self._interpreter.binds(self._home)) if isolated else (),
             env=self._environment(folder, job.need, isolated=isolated),
         )
@@ -278,8 +281,12 @@ class LocalBackend:
             raise BackendError(FailureKind.UNKNOWN, detail, "Wait for its end, or cancel it.")
         shas, last = tail.announced(folder.events)
         ended_well = folder.ended() is not None and last is not None and last.type is JobEventType.RESULT
+        at_most_bytes = SandboxSpec.decode(folder.spec.read_text("utf-8")).need.disk_mb * 1024**2
+        announced = shas if ended_well else {}
         try:
-            artifacts.fetch(folder.out, into, shas if ended_well else {})
+            artifacts.fetch(
+                folder.out, into, announced, at_most_bytes=at_most_bytes, unfinished=not ended_well
+            )
         except OSError as error:
             detail = f"The job's files could not be copied to {str(into)!r}: {error.strerror}."
             hint = "Free some disk space, or choose a folder that you may write."
@@ -307,7 +314,7 @@ def _remove(folder: JobFolder) -> None:
         folder.root.rename(gone)
     except OSError:  # another process was first
         return
-    remove(gone)
+    tree.remove(gone)
 
 
 def _lost(folder: JobFolder, last: JobEvent | None) -> JobEvent:

@@ -22,7 +22,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -30,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from remote.backend import Need, Program
-from remote.sandbox.isolation import Bind
+from remote.sandbox.isolation import Bind, Walls
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -43,11 +42,15 @@ class SandboxSpec:
     run_id: str
     programs: tuple[str, ...]  # names, in order: the last one's result ends the job
     need: Need
-    isolation: str  # "bubblewrap" or "none"
     python: str
-    bwrap: str | None = None
+    walls: Walls | None = None  # None: not isolated
     binds: tuple[Bind, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def isolation(self) -> str:
+        """What a plan and ``run.json`` call it."""
+        return "none" if self.walls is None else self.walls.kind
 
     def encode(self) -> str:
         return json.dumps(asdict(self), indent=1)
@@ -57,6 +60,9 @@ class SandboxSpec:
         """Raises ValueError, KeyError or TypeError when ``text`` is no spec of this version."""
         body: dict[str, Any] = json.loads(text)
         body["need"] = Need(**body["need"])
+        for old in ("isolation", "bwrap"):  # before there was Docker; such a job may still be fetched
+            body.pop(old, None)
+        body["walls"] = Walls(**body["walls"]) if body.get("walls") else None
         body["binds"] = tuple(Bind(**bind) for bind in body["binds"])
         body["programs"] = tuple(body["programs"])
         return cls(**body)
@@ -139,16 +145,6 @@ class JobFolder:
         except FileNotFoundError:
             return None
         return body
-
-
-def remove(folder: Path) -> None:
-    """Delete ``folder`` as far as possible: a job may have closed its own folders to everybody."""
-    for root, folders, _ in os.walk(folder):
-        for name in folders:
-            path = Path(root, name)
-            if not path.is_symlink():
-                path.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -37,6 +37,14 @@ def oom_kills() -> int | None:
     return None
 
 
+def free_memory_mb() -> int | None:
+    """What the kernel could still give out without swapping; ``None`` where it does not say."""
+    for line in _read(Path("/proc/meminfo")).splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) // 1024
+    return None
+
+
 def gpus() -> list[str]:
     """Names of NVIDIA GPUs; empty where ``nvidia-smi`` is missing or does not answer within 3 s."""
     if shutil.which("nvidia-smi") is None:

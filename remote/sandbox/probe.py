@@ -1,4 +1,4 @@
-"""Finding a bubblewrap that works here, by running it as a job would run.
+"""Finding walls that work here, by running them as a job would run: bubblewrap, then Docker.
 
 A binary that exists proves nothing: user namespaces may be forbidden (Docker's default profile, AppArmor on
 recent Ubuntu). The system's bubblewrap comes first, as a distribution may have given that path, and no
@@ -11,15 +11,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from remote.backend import Need
+from remote.sandbox import engine
 from remote.sandbox.folder import JobFolder, SandboxSpec, write_atomic
 from remote.sandbox.interpreter import Interpreter, package_root
+from remote.sandbox.isolation import Walls
 
 TRIAL_S = 4.0
 HINT = (
-    "Install bubblewrap (apt install bubblewrap) and allow user namespaces, "
+    "Install bubblewrap (apt install bubblewrap) and allow user namespaces, or start Docker, "
     "or allow this run without a sandbox (--allow-unisolated)."
 )
 
@@ -38,37 +42,46 @@ def candidates() -> list[str]:
     return found
 
 
-def find_bubblewrap(interpreter: Interpreter, home: Path) -> str | None:
-    """The first candidate in which ``interpreter`` starts, or ``None``."""
+def find(
+    interpreter: Interpreter, home: Path, monotonic: Callable[[], float] = time.monotonic
+) -> Walls | None:
+    """The first walls in which ``interpreter`` starts: a bubblewrap, else Docker, else ``None``. All trials
+    together take at most :data:`TRIAL_S`."""
+    until = monotonic() + TRIAL_S
     for binary in candidates():
-        if _works(binary, interpreter, home):
-            return binary
-    return None
+        walls = Walls("bubblewrap", binary)
+        if _works(walls, interpreter, home, until - monotonic()):
+            return walls
+    found = engine.find(timeout_s=max(until - monotonic(), 0.0))
+    return found if found and _works(found, interpreter, home, until - monotonic()) else None
 
 
-def _works(binary: str, interpreter: Interpreter, home: Path) -> bool:
+def _works(walls: Walls, interpreter: Interpreter, home: Path, timeout_s: float) -> bool:
     """In a process of its own, as a supervisor does: making a name space needs a single thread."""
+    if timeout_s <= 0:
+        return False
     with tempfile.TemporaryDirectory(prefix="intern-probe-") as name:
         folder = JobFolder(Path(name))
         folder.root.chmod(0o755)
         for path in (folder.out, folder.tmp):
             path.mkdir()
         folder.job.write_text("[]")
+        folder.job.chmod(0o644)
         spec = SandboxSpec(
-            key="probe",
+            key=folder.root.name,
             run_id="probe",
             programs=("probe",),
             need=Need(timeout_s=TRIAL_S),
-            isolation="bubblewrap",
             python=str(interpreter.python.absolute()),
-            bwrap=binary,
+            walls=walls,
             binds=interpreter.binds(home),
+            env={"LANG": "C.UTF-8"},
         )
         write_atomic(folder.spec, spec.encode())
         command = [sys.executable, "-S", "-m", "remote.sandbox.supervisor", "--try", name]
         env = {"PYTHONPATH": str(package_root()), "LANG": "C.UTF-8"}
         try:
-            run = subprocess.run(command, env=env, capture_output=True, timeout=TRIAL_S, check=False)
+            run = subprocess.run(command, env=env, capture_output=True, timeout=timeout_s, check=False)
         except (OSError, subprocess.TimeoutExpired):
             return False
         return run.returncode == 0

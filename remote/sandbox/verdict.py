@@ -49,6 +49,11 @@ def too_many_processes(need: Need) -> Verdict:
     return Verdict(FailureKind.SCRIPT_ERROR, detail)
 
 
+def too_deep() -> Verdict:
+    detail = "The job made folders in folders beyond any use: write to fewer levels below out/."
+    return Verdict(FailureKind.SCRIPT_ERROR, detail)
+
+
 def cancelled() -> Verdict:
     """There is no kind of its own: like a preempted job, it was stopped from outside and may be resumed."""
     return Verdict(

@@ -7,8 +7,12 @@ millisecond for a few processes) and approximate; the rlimits are what holds bet
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+
+MAX_HANDLES = 20_000
 
 
 def tree(pid: int) -> list[int]:
@@ -43,21 +47,34 @@ def memory_bytes(pids: Iterable[int], at_most: int) -> int:
     return sum(_fields_kb(f"/proc/{pid}/smaps_rollup", names) for pid in pids) * 1024
 
 
-def folder_bytes(*folders: Path) -> int:
-    """Bytes on disk below ``folders``, 4 kB for each name included, as names fill a disk too. Links not
-    followed."""
-    total = 0
-    waiting = [str(folder) for folder in folders]
-    while waiting:
+def removed_files_bytes(pids: Sequence[int], device: int) -> int:
+    """Bytes of files on ``device`` that have no name any more and are held open or mapped by ``pids``: they fill
+    the disk, and no folder shows them. At most :data:`MAX_HANDLES` handles are looked at."""
+    sizes: dict[int, int] = {}
+    handles = (Path(f"/proc/{pid}/fd/{name}") for pid in pids for name in _listdir(f"/proc/{pid}/fd"))
+    for handle in islice(handles, MAX_HANDLES):
         try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    total += 4096 + _blocks_bytes(entry)
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-        except OSError:  # removed, or closed to us, while we looked
+            info = handle.stat()
+        except OSError:
             continue
-    return total
+        if info.st_nlink == 0 and info.st_dev == device and stat.S_ISREG(info.st_mode):
+            sizes[info.st_ino] = info.st_blocks * 512
+    for pid in pids:
+        for inode, size in _removed_maps(_read(f"/proc/{pid}/maps"), device):
+            sizes.setdefault(inode, size)
+    return sum(sizes.values())
+
+
+def _removed_maps(maps: str, device: int) -> Iterator[tuple[int, int]]:
+    """(inode, length) of each mapped file that was removed: an upper bound of what it takes."""
+    for line in maps.splitlines():
+        if not line.endswith(" (deleted)"):
+            continue
+        extent, _, _, numbers, inode, *_ = line.split(maxsplit=5)
+        begin, _, end = extent.partition("-")
+        major, _, minor = numbers.partition(":")
+        if os.makedev(int(major, 16), int(minor, 16)) == device:
+            yield int(inode), int(end, 16) - int(begin, 16)
 
 
 def user_tasks(uid: int) -> int:
@@ -67,13 +84,6 @@ def user_tasks(uid: int) -> int:
         for name in _listdir("/proc")
         if name.isdigit() and _owner(f"/proc/{name}") == uid
     )
-
-
-def _blocks_bytes(entry: os.DirEntry[str]) -> int:
-    try:
-        return entry.stat(follow_symlinks=False).st_blocks * 512
-    except OSError:
-        return 0
 
 
 def _owner(path: str) -> int:

@@ -25,7 +25,7 @@ from bot.console.jsonlines import JsonLines
 from bot.console.safe import safe
 from bot.console.session import Session, local_user
 from bot.console.terminal import Terminal, open_console
-from bot.console.typed import TypedLines
+from bot.console.typed import Nobody, TypedLines
 from bot.dispatch import Dispatch
 from bot.present import present
 from bot.projector import ProcessMemory, Projector
@@ -520,7 +520,7 @@ def test_the_spend_is_shown_by_month_person_and_channel() -> None:
         Spend("b", "r2", "h", "modal", "T4", "slack:U2", "T/C1", 1.0, 2.0, at),
     ]
     out = io.StringIO()
-    session = Session(cast(Any, None), out=out, columns=120)
+    session = Session(cast(Any, None), out=out, typed=Nobody(), columns=120)
     session.list_spend(lines, Budgets(month=100.0))
     said = out.getvalue()
     assert re.search(r"2026-11\s+everybody\s+\$0\.75\s+\$2\.00\s+\$100\.00", said)

@@ -18,6 +18,7 @@ from remote.backends.local import LocalBackend
 from remote.protocol import FailureKind, JobEvent, JobEventType
 from remote.sandbox.folder import JobFolder
 from remote.sandbox.interpreter import Interpreter
+from remote.sandbox.isolation import Walls
 from remote.sandbox.probe import candidates
 
 PRELUDE = """
@@ -40,8 +41,8 @@ def bubblewrap_works() -> bool:
     )
 
 
-def no_sandbox(_interpreter: Interpreter, _home: Path) -> str | None:
-    """In place of what looks for bubblewrap: a machine without it."""
+def no_sandbox(_interpreter: Interpreter, _home: Path) -> Walls | None:
+    """In place of what looks for walls: a machine without any."""
     return None
 
 

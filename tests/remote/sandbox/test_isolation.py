@@ -12,7 +12,7 @@ import pytest
 
 from remote.backend import Input, Need
 from remote.protocol import FailureKind
-from remote.sandbox import userns, watch
+from remote.sandbox import tree, userns, watch
 from tests.remote.sandbox.jobs import job, local, run
 
 
@@ -172,10 +172,11 @@ async def test_a_fork_bomb_is_contained_and_leaves_nothing(tmp_path: Path) -> No
                 pass
     """
     need = Need(timeout_s=2, memory_mb=1024, disk_mb=64, processes=40)
-    ended = await run(local(tmp_path), tmp_path, job(tmp_path, code, need=need))
+    key = f"bomb-{os.getpid()}"  # its uid follows from it, and other tests may run at the same time
+    ended = await run(local(tmp_path), tmp_path, job(tmp_path, code, key=key, need=need))
     assert ended.failure in (FailureKind.TIMEOUT, FailureKind.SCRIPT_ERROR)
     assert not ended.has_processes()
-    assert watch.user_tasks(userns.outer_uid("job")) == 0
+    assert watch.user_tasks(userns.outer_uid(key)) == 0
 
 
 async def test_the_limit_of_processes_holds_to_the_number(tmp_path: Path) -> None:
@@ -219,7 +220,7 @@ async def test_cannot_fill_the_disk(tmp_path: Path, code: str) -> None:
     need = Need(timeout_s=20, memory_mb=1024, disk_mb=16, processes=64)
     ended = await run(local(tmp_path), tmp_path, job(tmp_path, code, need=need))
     assert ended.failure is FailureKind.NO_DISK
-    assert watch.folder_bytes(ended.folder.root) < 1024 * 1024**2  # what fits between two looks
+    assert tree.usage(ended.folder.root).bytes < 1024 * 1024**2  # what fits between two looks
 
 
 async def test_memory_file_systems_are_bounded(tmp_path: Path) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remote.protocol import MAX_LINE_BYTES, JobEventType
+from remote.protocol import MAX_LINE_BYTES, JobEvent, JobEventType
 from remote.sandbox import pump
-from remote.sandbox.pump import Events, Lines, Log
+from remote.sandbox.pump import Events, Lines, Log, encode
 from remote.sandbox.tail import Tail, announced
 
 OK = b'{"v":1,"seq":0,"t":"t","type":"progress","stage":"s","step":%d}'
@@ -29,6 +30,27 @@ def test_lines_do_not_depend_on_how_the_stream_is_cut(lines: list[bytes], size: 
     ]
     assert found == expected
     assert list(cutter.end()) == []
+
+
+@given(st.lists(st.tuples(st.booleans(), st.text("{x\n", max_size=12)), max_size=12))
+def test_what_is_passed_on_is_the_same_text(parts: list[tuple[bool, str]]) -> None:
+    slow, quick = Lines(), Lines()
+    one, two = b"", b""
+    for whole, text in parts:
+        data = text.encode()
+        one += b"".join(line + b"\n" for line, _ in slow.feed(data))
+        two += b"".join(line + b"\n" for line, _ in (quick.feed(data) if whole else quick.pass_on(data)))
+    one += b"".join(line for line, _ in slow.end())
+    two += b"".join(line for line, _ in quick.end())
+    assert one == two
+
+
+def test_the_last_lines_are_remembered_however_they_come(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log.txt")
+    log.remember(b"\n".join(b"%d" % n for n in range(100)))
+    log.remember(b"the last")
+    log.close()
+    assert log.last_lines().splitlines() == [*(str(n) for n in range(61, 100)), "the last"]
 
 
 def test_an_overlong_line_comes_in_pieces_and_the_next_one_is_whole() -> None:
@@ -64,7 +86,7 @@ def test_log_keeps_head_and_tail(tmp_path: Path) -> None:
 
 def test_events_are_numbered_and_read_back_while_they_grow(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    events, tail = Events(path, "last", lambda: "now"), Tail(path)
+    events, tail = Events(path, ("s", "last"), lambda: "now"), Tail(path)
     assert tail.read() == []
     assert events.take(OK % 1)
     assert events.take(OK % 2)
@@ -76,6 +98,18 @@ def test_events_are_numbered_and_read_back_while_they_grow(tmp_path: Path) -> No
     events.add(JobEventType.FAILED, "s", {"kind": "timeout", "detail": "x"})
     events.close()
     assert [(e.seq, e.t) for e in tail.read()] == [(2, "now")]
+
+
+fields = st.dictionaries(
+    st.sampled_from(["step", "metrics", "detail"]),
+    st.none() | st.integers() | st.floats() | st.text() | st.dictionaries(st.text(), st.floats()),
+)
+
+
+@given(fields, st.text())
+def test_the_quick_encoder_says_what_the_protocol_says(body: dict[str, Any], stage: str) -> None:
+    event = JobEvent(3, "now", JobEventType.PROGRESS, stage, body)
+    assert encode(event) == event.encode()
 
 
 def test_a_torn_last_line_waits_for_its_end(tmp_path: Path) -> None:
@@ -94,7 +128,7 @@ def test_a_flood_of_events_is_bounded_but_its_outcome_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pump, "EVENTS_BYTES", 10_000)
-    events = Events(tmp_path / "e", "s", lambda: "now")
+    events = Events(tmp_path / "e", ("s",), lambda: "now")
     for step in range(1000):
         events.take(OK % step)
         events.flush()

@@ -45,6 +45,32 @@ async def test_cannot_outlive_its_deadline(tmp_path: Path, isolated: bool) -> No
 
 
 @both
+@pytest.mark.parametrize(
+    "daemon",
+    [
+        pytest.param("signal.pause()", id="waiting"),
+        # ends at once, but not before its child lives: never the same pid
+        pytest.param("while os.fork() == 0 or os._exit(0): pass", id="running away"),
+    ],
+)
+async def test_nothing_outlives_a_job_that_ends_well(tmp_path: Path, isolated: bool, daemon: str) -> None:
+    code = f"""
+        import signal
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        if os.fork() == 0:
+            os.setsid()
+            {daemon}
+        emit.result({{}})
+    """
+    backend = local(tmp_path, isolated=isolated)
+    ended = await run(backend, tmp_path, job(tmp_path, code))
+    assert ended.result == {}
+    assert not ended.has_processes()
+
+
+@both
 async def test_a_job_that_closes_its_output_is_still_held_to_its_deadline(
     tmp_path: Path, isolated: bool
 ) -> None:

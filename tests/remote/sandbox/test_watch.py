@@ -58,11 +58,29 @@ def test_what_is_gone_counts_nothing() -> None:
     assert watch.tasks([gone.pid]) == watch.memory_bytes([gone.pid], 0) == 0
 
 
-def test_a_folder_counts_blocks_and_names_and_follows_no_link(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "big").write_bytes(b"x" * MB)
-    (tmp_path / "sparse").touch()
-    os.truncate(tmp_path / "sparse", 100 * MB)
-    (tmp_path / "out").symlink_to("/usr")
-    assert MB < watch.folder_bytes(tmp_path) < 2 * MB
-    assert watch.folder_bytes(tmp_path / "nowhere") == 0
+def test_files_without_a_name_are_counted_while_they_are_open_or_mapped(tmp_path: Path) -> None:
+    code = """
+import mmap, os, sys
+os.chdir(sys.argv[1])
+opened = open("opened", "wb")
+opened.write(bytes(3 * 1024**2)); opened.flush()
+with open("mapped", "w+b") as file:
+    file.write(bytes(2 * 1024**2)); file.flush()
+    mapped = mmap.mmap(file.fileno(), 0)
+with open("named", "wb") as file:
+    file.write(bytes(1024**2))
+os.unlink("opened"); os.unlink("mapped")
+named = open("named", "rb")
+print("ready", flush=True)
+sys.stdin.read()
+"""
+    command = [sys.executable, "-I", "-S", "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == b"ready\n"
+        hidden = watch.removed_files_bytes([process.pid], tmp_path.stat().st_dev)
+        elsewhere = watch.removed_files_bytes([process.pid], device=-1)
+        process.stdin.close()
+    assert 5 * MB <= hidden < 5.1 * MB
+    assert elsewhere == 0
