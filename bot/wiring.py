@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 import time
@@ -27,7 +28,9 @@ from graph.store.checkpoints import sqlite_saver
 from graph.store.sqlite import SqliteStore
 from graph.store.surfaces import SurfaceTables
 from remote.backend import Backend
+from remote.backends.hf_jobs import HfJobsBackend
 from remote.backends.local import LocalBackend
+from remote.backends.modal import ModalBackend
 from remote.recipes.registry import Registry
 
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # no letters that are read as digits
@@ -63,7 +66,7 @@ async def open_app(settings: Settings, parts: Parts = Parts()) -> AsyncIterator[
         async with sqlite_saver(path) as saver:
             deps = Deps(
                 store=store,
-                backends=parts.backends if parts.backends is not None else [local_backend(home)],
+                backends=parts.backends if parts.backends is not None else backends(settings, home),
                 sources=parts.sources if parts.sources is not None else sources(settings, home),
                 publishers=parts.publishers if parts.publishers is not None else publishers(settings),
                 recipes=parts.recipes or Registry(),
@@ -80,6 +83,16 @@ async def open_app(settings: Settings, parts: Parts = Parts()) -> AsyncIterator[
                 await dispatch.close()
     finally:
         await store.close()
+
+
+def backends(settings: Settings, home: Path, env: Mapping[str, str] = os.environ) -> list[Backend]:
+    """Those that somebody set up, in order of preference, and this machine as the last one: it is always there."""
+    found: list[Backend] = []
+    if env.get("MODAL_TOKEN_ID") or (Path.home() / ".modal.toml").is_file():
+        found.append(ModalBackend())
+    if settings.hf_token is not None:
+        found.append(HfJobsBackend(settings.hf_token, settings.hf_endpoint, home))
+    return [*found, local_backend(home)]
 
 
 def local_backend(home: Path) -> LocalBackend:
@@ -120,7 +133,7 @@ def probes(settings: Settings) -> Probes:
 
     hub = HubPublisher(settings.hf_endpoint, settings.hf_token)
     return Probes(
-        backends=[local_backend(settings.home)],
+        backends=backends(settings, settings.home),
         sources=sources(settings, settings.home),
         open_database=open_database,
         whoami=lambda: hub.namespace(None),

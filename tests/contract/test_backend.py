@@ -7,7 +7,7 @@ its own failure, one that dies without a word, one that runs until it is stopped
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +27,9 @@ from remote.backend import (
 from remote.backends.fake import Failure, FakeBackend, Hold, Reply, Script
 from remote.backends.local import LocalBackend
 from remote.protocol import FailureKind, JobEvent, JobEventType
+from tests.jobsserver.world import HfWorld, hf_world
+from tests.modalserver.world import ModalWorld, modal_world
+from tests.remote.redteam.walls import backend as walled
 from tests.remote.sandbox.jobs import PRELUDE, local
 
 NEED = Need(timeout_s=20, memory_mb=1024, disk_mb=64, processes=64)
@@ -99,12 +102,33 @@ class Kind:
         return ref, [event async for event in self.backend.events(ref)]
 
 
-@pytest.fixture(params=["bubblewrap", "none", "fake"])
+@pytest.fixture
+def modal_stand_in(tmp_path: Path) -> Iterator[ModalWorld]:
+    with modal_world(tmp_path) as world:
+        yield world
+
+
+@pytest.fixture
+async def hf_stand_in(tmp_path: Path) -> AsyncIterator[HfWorld]:
+    async with hf_world(tmp_path) as world:
+        yield world
+
+
+@pytest.fixture(params=["bubblewrap", "docker", "none", "fake", "modal", "hf_jobs"])
 def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Kind:
+    if request.param == "hf_jobs":
+        hf = request.getfixturevalue("hf_stand_in")
+        return Kind(hf.backend, tmp_path, hf.tamper)
+    if request.param == "modal":
+        world = request.getfixturevalue("modal_stand_in")
+        return Kind(world.backend, tmp_path, world.tamper)
     if request.param == "fake":
         fake = FakeBackend(ANSWERS)
         return Kind(fake, tmp_path, fake.tamper)
-    backend: LocalBackend = local(tmp_path, isolated=request.param == "bubblewrap")
+    isolated = request.param == "bubblewrap"
+    backend: LocalBackend = (
+        walled("docker", tmp_path) if request.param == "docker" else local(tmp_path, isolated=isolated)
+    )
 
     def tamper(key: str, path: str, data: bytes | None) -> None:
         file = tmp_path / "jobs" / key / "out" / path
@@ -120,9 +144,8 @@ async def test_probe_and_offers_answer_without_raising(kind: Kind) -> None:
     health = await kind.backend.probe()
     offers = await kind.backend.offers(Need(), 60.0)
     assert health.ready or (health.reason and health.detail and health.hint)
-    assert [offer.backend for offer in offers] == [kind.backend.name]
-    assert offers[0].price_source
-    assert offers[0].price_as_of
+    assert {offer.backend for offer in offers} == {kind.backend.name}
+    assert all(offer.price_source and offer.price_as_of for offer in offers)
 
 
 async def test_no_offer_for_a_gpu_that_is_not_there(kind: Kind) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from graph.driver import Driver, Holder, RunBusy, decision_for
+from graph.driver import Driver, RunBusy, decision_for
 from graph.errors import LeaseLost, PublishError
+from graph.holder import Holder
 from graph.names import EventType, FailureKind, RunStatus, Stage
 from remote.backends.fake import Failure, FakeBackend, Hold, Refusal, Reply
 from tests.graph.world import World, good_script

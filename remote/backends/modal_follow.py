@@ -1,0 +1,219 @@
+"""Following a Modal job: its events in order, each once, from any process, whatever happens to the log stream.
+
+While the sandbox runs, its output is read from the start (Modal replays it) and a second task waits for its end. When
+it has ended, ``events.jsonl`` in the Volume says what was missed. A sandbox that died without it (killed, out of
+memory, deadline) gets its last word here, from how it ended; that word is written to the Volume by the first
+follower, so that all of them and every replay say the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from remote.backend import BackendError, Need
+from remote.backends.modal_errors import Deadlines, Refusal, calling
+from remote.backends.modal_store import Store
+from remote.protocol import FailureKind, JobEvent, JobEventType, decode
+from remote.sandbox import verdict
+from remote.sandbox.verdict import Verdict
+
+if TYPE_CHECKING:
+    import modal
+
+_QUEUE = 1000  # events between the stream and a slow follower
+_DRAIN_S = 2.0  # for the rest of the stream once the sandbox has ended; the Volume has it anyway
+_SLOWEST_RETRY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a sandbox ended, as far as Modal says."""
+
+    code: int | None = None
+    timed_out: bool = False
+    terminated: bool = False
+
+
+def last_word(end: End, need: Need, *, cancelled: bool) -> Verdict:
+    """Pure. Modal has no exception for out of memory: the exit code of SIGKILL is all there is."""
+    if end.terminated:
+        return verdict.cancelled() if cancelled else verdict.killed()
+    if end.timed_out or end.code == 124:
+        return verdict.timed_out(need)
+    if end.code == 137:
+        return verdict.out_of_memory(need)
+    if end.code is None:
+        detail = "Modal no longer knows the job's sandbox, and it left nothing: start it again."
+        return Verdict(FailureKind.PREEMPTED, detail)
+    detail = f"The sandbox ended with exit code {end.code} and left no events: look at its log at Modal."
+    return Verdict(FailureKind.UNKNOWN, detail)
+
+
+class Following:
+    """One follower of one job."""
+
+    def __init__(
+        self,
+        client: modal.Client,
+        store: Store,
+        key: str,
+        sandbox_id: str,
+        deadlines: Deadlines,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._key = key
+        self._sandbox_id = sandbox_id
+        self._deadlines = deadlines
+        self._clock = clock
+        self._heard: list[JobEvent] = []
+
+    async def events(self) -> AsyncGenerator[JobEvent, None]:
+        """From the first on. Raises BackendError (``unreachable``) when Modal is out of sight for too long."""
+        kept = await self._kept()
+        if kept is not None:
+            for event in kept:
+                yield event
+            return
+        queue: asyncio.Queue[JobEvent] = asyncio.Queue(_QUEUE)
+        reader = asyncio.create_task(self._read(queue))
+        waiter = asyncio.create_task(self._wait(reader))
+        try:
+            while (heard := await _next(queue, waiter)) is not None:
+                if heard.seq > self._seen:
+                    self._heard.append(heard)
+                    yield heard
+            end = await waiter
+        finally:
+            reader.cancel()
+            waiter.cancel()
+            await asyncio.gather(reader, waiter, return_exceptions=True)
+        seen = self._seen
+        for event in await self._rest(end):
+            if event.seq > seen:
+                yield event
+
+    @property
+    def _seen(self) -> int:
+        return self._heard[-1].seq if self._heard else -1
+
+    async def _kept(self) -> list[JobEvent] | None:
+        """All events of a job whose end is on record."""
+        written = await self._store.read(f"control/{self._key}/events.jsonl")
+        if written is None and await self._store.read(f"jobs/{self._key}/exit.json") is not None:
+            written = await self._store.read(f"jobs/{self._key}/events.jsonl")
+        return None if written is None else _decoded(written)
+
+    async def _read(self, queue: asyncio.Queue[JobEvent]) -> None:
+        """Put what the sandbox says into ``queue``; a broken stream is read again from the start."""
+        import modal
+
+        failed, furthest = 0, -1
+        while True:  # until it has all been read, or the other task has seen the end
+            try:
+                # No deadline: a job may be silent for hours.
+                async with calling("reading the job's output", float("inf")):
+                    sandbox = await modal.Sandbox.from_id.aio(self._sandbox_id, client=self._client)
+                    async for line in sandbox.stdout:
+                        event = decode(line.rstrip("\n"))
+                        if event is not None and event.seq > furthest:
+                            failed, furthest = 0, event.seq
+                            await queue.put(event)
+                return
+            except Refusal:
+                await asyncio.sleep(min(self._deadlines.retry_s * 2**failed, _SLOWEST_RETRY_S))
+                failed = min(failed + 1, 10)
+
+    async def _wait(self, reader: asyncio.Task[None]) -> End:
+        """The end, a moment after it came: so that the stream can say the rest."""
+        end = await self._ended()
+        await asyncio.wait({reader}, timeout=_DRAIN_S)
+        return end
+
+    async def _ended(self) -> End:
+        """Returns when the sandbox has ended. Errors on the way are borne for ``lost_s``."""
+        from modal.exception import NotFoundError
+
+        loop = asyncio.get_running_loop()
+        lost_since: float | None = None
+        while True:
+            try:
+                return await self._end()
+            except Refusal as error:
+                if isinstance(error.__cause__, NotFoundError):
+                    return End()
+                now = loop.time()
+                lost_since = now if lost_since is None else lost_since
+                if now - lost_since > self._deadlines.lost_s:
+                    raise
+                await asyncio.sleep(self._deadlines.retry_s)
+
+    async def _end(self) -> End:
+        import modal
+        from modal.exception import SandboxTerminatedError, SandboxTimeoutError
+
+        async with calling("watching the job", float("inf")):
+            sandbox = await modal.Sandbox.from_id.aio(self._sandbox_id, client=self._client)
+            try:
+                await sandbox.wait.aio()
+            except SandboxTimeoutError:
+                return End(timed_out=True)
+            except SandboxTerminatedError:
+                return End(terminated=True)
+            return End(sandbox.returncode)
+
+    async def _rest(self, end: End) -> list[JobEvent]:
+        """Everything, the last word included: as the job left it, or else as found out here."""
+        settle_s = self._deadlines.settle_s if end.code == 0 else min(self._deadlines.settle_s, 1.0)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + settle_s
+        while True:
+            kept = await self._kept()
+            if kept is not None:
+                return kept
+            if loop.time() >= until:
+                return await self._concluded(end)
+            await asyncio.sleep(min(0.25, self._deadlines.retry_s))
+
+    async def _concluded(self, end: End) -> list[JobEvent]:
+        submitted = await self._store.read_json(f"control/{self._key}/submitted.json") or {}
+        cancelled = await self._store.read(f"control/{self._key}/cancelled.json") is not None
+        why = last_word(end, Need(**submitted.get("need", {})), cancelled=cancelled)
+        last = self._heard[-1] if self._heard else None
+        fields = {"kind": why.kind.value, "detail": why.detail}
+        at = self._clock().isoformat(timespec="milliseconds")
+        word = JobEvent(self._seen + 1, at, JobEventType.FAILED, last.stage if last else "", fields)
+        events = [*self._heard, word]
+        text = "".join(event.encode() + "\n" for event in events)
+        path = f"control/{self._key}/events.jsonl"
+        if await self._store.put_once(path, text.encode()):
+            return events
+        written = await self._store.read(path)
+        if written is None:
+            detail = f"The events of the job {self._key!r} were removed while they were read."
+            raise BackendError(FailureKind.UNKNOWN, detail, "Start the step again.")
+        return _decoded(written)
+
+
+async def _next(queue: asyncio.Queue[JobEvent], waiter: asyncio.Task[End]) -> JobEvent | None:
+    """The next event, or ``None`` when the waiter is done and nothing is left. The task is made only where there
+    is something to wait for: an event of a busy job costs no more than a look."""
+    if queue.empty() and not waiter.done():
+        get = asyncio.create_task(queue.get())
+        try:
+            await asyncio.wait({get, waiter}, return_when=asyncio.FIRST_COMPLETED)
+            if get.done():
+                return get.result()
+        finally:
+            get.cancel()
+    return None if queue.empty() else queue.get_nowait()
+
+
+def _decoded(data: bytes) -> list[JobEvent]:
+    events = (decode(line) for line in data.decode("utf-8", "replace").split("\n"))
+    return [event for event in events if event is not None]
