@@ -93,7 +93,8 @@ def parser() -> argparse.ArgumentParser:
     ask.add_argument("--allow-unisolated", action="store_true", help=argparse.SUPPRESS)
     again = commands.add_parser("reproduce", help="train again from the recorded inputs and compare")
     again.add_argument("run", metavar="RUN")
-    commands.add_parser("doctor", help="what works here, and how to mend what does not")
+    doctor = commands.add_parser("doctor", help="what works here, and how to mend what does not")
+    doctor.add_argument("--sweep", action="store_true", help="stop rented jobs that no run owns any more")
     commands.add_parser("slack", help="serve Slack; with SQLite, move its runs too")
     commands.add_parser("discord", help="serve Discord; with SQLite, move its runs too")
     commands.add_parser("worker", help="move every run that can move")
@@ -133,7 +134,7 @@ async def _main(args: argparse.Namespace) -> int:
     from bot.wiring import open_app
 
     settings = load_settings()
-    if args.command == "doctor":
+    if args.command == "doctor" and not args.sweep:
         from bot.doctor import examine, render_checks
         from bot.wiring import probes
 
@@ -209,6 +210,12 @@ async def _reproduce(app: App, args: argparse.Namespace) -> int:
     return OK if report.same else FAILED
 
 
+async def _sweep(app: App, args: argparse.Namespace) -> int:
+    said = await app.dispatch.sweep()
+    print("\n".join(said) or "No rented job is left over.")
+    return OK
+
+
 async def _worker(app: App, args: argparse.Namespace) -> int:
     from bot.worker import stop_on_signals, work
 
@@ -257,6 +264,7 @@ _COMMANDS = {
     "cancel": _cancel,
     "try": _try,
     "reproduce": _reproduce,
+    "doctor": _sweep,
     "worker": _worker,
     "slack": _slack,
     "discord": _discord,

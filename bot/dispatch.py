@@ -23,6 +23,7 @@ from graph.predict import predict
 from graph.reproduce import Reproduction, reproduce
 from graph.state import Question, Request
 from graph.understanding.changes import read_change
+from remote.backend import BackendError, Sweeper
 
 POLL_S = 0.1  # how soon a follower hears of an event
 MAX_SENTENCE_CHARS = 40_000
@@ -240,6 +241,24 @@ class Dispatch:
             return False
         value = next((c.value for c in question.choices if c.style == "primary"), question.choices[0].value)
         return not self._access.refusal(question, run.request, actor, surface, value, groups)
+
+    async def sweep(self) -> list[str]:
+        """Stop rented jobs that no unfinished run owns; a line for each that was stopped, and for each backend that
+        could not be asked."""
+        live = [
+            effect.key
+            for run in await self._store.runs(100_000)
+            if not run.status.ended
+            for effect in await self._store.effects(run.id)
+        ]
+        said = []
+        for backend in self._deps.backends:
+            if isinstance(backend, Sweeper):
+                try:
+                    said += [f"{backend.name}: stopped {ref.id}" for ref in await backend.sweep(live)]
+                except BackendError as error:
+                    said.append(f"{backend.name}: {error}")
+        return said
 
     async def ledger(self) -> list[Spend]:
         """Every line of the ledger, the oldest first."""

@@ -8,11 +8,11 @@ lines of :mod:`remote.protocol`. Inputs never hold the test labels together with
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from remote.protocol import FailureKind, JobEvent
 
@@ -147,3 +147,12 @@ class Backend(Protocol):
 
     async def forget(self, ref: JobRef) -> None:
         """Delete what is kept of an ended job; one that still runs, or is not known, is left as it is."""
+
+
+@runtime_checkable
+class Sweeper(Protocol):
+    """A backend whose forgotten jobs would go on costing money."""
+
+    async def sweep(self, live_keys: Collection[str]) -> list[JobRef]:
+        """Stop every job of this installation whose key is not among ``live_keys``; the ones that were stopped.
+        Raises BackendError."""

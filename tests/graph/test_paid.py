@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from bot.access import Access
+from bot.dispatch import Dispatch
 from graph.deps import Budgets, Run
 from graph.driver import Driver, decision_for
 from graph.names import EventType, FailureKind, RunStatus, Stage
-from remote.backend import Health, Offer, Reason
-from remote.backends.fake import Failure, FakeBackend, Refusal, Reply, Script
+from remote.backend import Health, JobRef, Offer, Reason
+from remote.backends.fake import Failure, FakeBackend, Hold, Refusal, Reply, Script
 from tests.graph.world import World, good_script
 
 GPU = Offer("modal", "T4 (16 GB), 2 CPU cores, 8 GB", 60.0, 0.0, 0.0, "a list", "2026-11-20", "modal")
@@ -238,3 +241,25 @@ async def test_an_unknown_price_is_a_question(shop: Shop) -> None:
         assert run.question is not None
         assert run.question.price_usd is None
         assert run.question.default is None
+
+
+async def test_the_sweep_spares_what_an_unfinished_run_owns(shop: Shop) -> None:
+    class Sweeping(Rented):
+        spared: tuple[str, ...] = ()
+
+        async def sweep(self, live_keys: Collection[str]) -> list[JobRef]:
+            self.spared = tuple(live_keys)
+            return [JobRef("modal", "forgotten")]
+
+    shop.rented = sweeping = Sweeping(good_script() | {"train": Hold()})
+    async with shop.process() as driver:
+        await to_the_plan(shop, driver)
+        await decide(driver, "approve")
+        moving = asyncio.create_task(driver.advance("r1"))
+        while not trained(sweeping):
+            await asyncio.sleep(0)
+        dispatch = Dispatch(driver.deps, driver, Access(), lambda: "r2")
+        assert await dispatch.sweep() == ["modal: stopped forgotten"]
+        assert trained(sweeping)[0].key in sweeping.spared
+        await driver.deps.store.request_cancel("r1", "ann")
+        await moving
