@@ -91,6 +91,14 @@ def parser() -> argparse.ArgumentParser:
     ask.add_argument("run", metavar="RUN")
     ask.add_argument("text", nargs="+", metavar="TEXT")
     ask.add_argument("--allow-unisolated", action="store_true", help=argparse.SUPPRESS)
+    child = commands.add_parser(
+        "again", help="a new run on the same data with a change, or with a suggestion"
+    )
+    child.add_argument("run", metavar="RUN")
+    child.add_argument(
+        "change", metavar="CHANGE", nargs="+", help="a suggestion's name, or such as: epochs=1"
+    )
+    _json(child)
     again = commands.add_parser("reproduce", help="train again from the recorded inputs and compare")
     again.add_argument("run", metavar="RUN")
     doctor = commands.add_parser("doctor", help="what works here, and how to mend what does not")
@@ -210,6 +218,17 @@ async def _reproduce(app: App, args: argparse.Namespace) -> int:
     return OK if report.same else FAILED
 
 
+async def _again(app: App, args: argparse.Namespace) -> int:
+    from bot.console.session import Session, local_user
+
+    run = await app.dispatch.find(args.run)
+    overrides = await app.dispatch.change(run.id, " ".join(args.change))
+    child = await app.dispatch.again(
+        run.id, overrides, actor=local_user(), name="", surface="console", channel=None
+    )
+    return await Session(app.dispatch, as_json=args.json).follow(child.id)
+
+
 async def _sweep(app: App, args: argparse.Namespace) -> int:
     said = await app.dispatch.sweep()
     print("\n".join(said) or "No rented job is left over.")
@@ -263,6 +282,7 @@ _COMMANDS = {
     "decide": _decide,
     "cancel": _cancel,
     "try": _try,
+    "again": _again,
     "reproduce": _reproduce,
     "doctor": _sweep,
     "worker": _worker,

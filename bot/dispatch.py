@@ -132,6 +132,21 @@ class Dispatch:
                         return dict(found)
         raise UsageError(f"Run {run_id} has no suggestion {suggestion_id[:40]!r}.")
 
+    async def change(self, run_id: str, words: str) -> Mapping[str, Any]:
+        """Settings that a suggestion's id, or a change in words, stands for. Raises UsageError."""
+        try:
+            found = await self.suggestion(run_id, words.strip())
+        except UsageError:
+            change = read_change(words)
+            if isinstance(change, str):
+                raise UsageError(change) from None
+            return change
+        if not found["overrides"]:
+            raise UsageError(
+                f"{found['title']}: {found['reason']} No setting of mine does that; new data would."
+            )
+        return dict(found["overrides"])
+
     async def wish(
         self, run_id: str, text: str, *, actor: str, name: str, surface: str, groups: Iterable[str] = ()
     ) -> Mapping[str, Any]:
@@ -174,6 +189,10 @@ class Dispatch:
 
     async def runnable(self) -> list[str]:
         return await self._store.runnable(self._deps.now().timestamp())
+
+    async def is_decided(self, run: Run) -> bool:
+        """Whether the question that ``run`` had open has an answer now."""
+        return run.question is not None and await self._store.decision(run.question.id) is not None
 
     async def decide(
         self,

@@ -27,7 +27,6 @@ from bot.views.why import why
 from graph.deps import Run
 from graph.errors import GraphError
 from graph.state import Request
-from graph.understanding.changes import read_change
 from remote.backend import BackendError
 
 log = logging.getLogger(__name__)
@@ -61,7 +60,7 @@ class Reception:
             Kind.START: self._start,
             Kind.REPLY: self._reply,
             Kind.ANSWER: self._answer,
-            Kind.SUGGESTION: self._suggestion,
+            Kind.SUGGESTION: self._again,
             Kind.AGAIN: self._again,
             Kind.EDIT: self._edit,
             Kind.CANCEL: self._cancel,
@@ -136,24 +135,11 @@ class Reception:
         await self._memory.place_run(run.id, incoming.channel)
         return []
 
-    async def _suggestion(self, incoming: Incoming) -> list[Reply]:
-        run = await self._run(incoming)
-        found = await self._door.suggestion(run.id, incoming.value)
-        if not found["overrides"]:
-            return [
-                Reply(
-                    answers.told(
-                        f"{found['title']}: {found['reason']} No setting of mine does that; new data would."
-                    )
-                )
-            ]
-        return await self._child(incoming, run, found["overrides"])
-
     async def _again(self, incoming: Incoming) -> list[Reply]:
-        change = read_change(incoming.text)
-        if isinstance(change, str):
-            raise UsageError(change)
-        return await self._child(incoming, await self._run(incoming), change)
+        """A child run, with a suggestion or with a change in words."""
+        parent = await self._run(incoming)
+        overrides = await self._door.change(parent.id, incoming.value or incoming.text)
+        return await self._child(incoming, parent, overrides)
 
     async def _child(self, incoming: Incoming, parent: Run, overrides: Mapping[str, object]) -> list[Reply]:
         person = incoming.person

@@ -17,6 +17,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol, TextIO
 
 from bot.cards import Action, Asks, Card
+from bot.chat.steering import Intent, steer
+from bot.console import blocks
 from bot.console.jsonlines import JsonLines
 from bot.console.safe import one_line
 from bot.console.tables import predictions, runs_table, spend_table
@@ -24,6 +26,8 @@ from bot.console.terminal import Terminal, open_console
 from bot.console.typed import Nobody, Typed, TypedLines
 from bot.errors import AlreadyDecided, NotAChoice, NotAllowed, NotWaiting, StalePlan
 from bot.projector import ProcessMemory, Projector
+from bot.views.answers import status_card, told
+from bot.views.why import why
 from graph.deps import Budgets, Decision, Event, Run, Spend
 from graph.errors import GraphError, StoreError
 from graph.names import RunStatus
@@ -31,6 +35,7 @@ from graph.names import RunStatus
 EXIT_CODES = {RunStatus.DONE: 0, RunStatus.FAILED: 1, RunStatus.WAITING: 3, RunStatus.CANCELLED: 130}
 SURFACE = "console"
 EXAMPLE = 'intern run "Sort our tickets by intent" --data tickets.csv'
+LOOK_S = 0.5  # how soon an answer given elsewhere is noticed
 RETRY_S = 5.0  # how soon a run that another process held is tried again
 _IN_OWN_WORDS = ("change", "elsewhere")  # choices that mean "I will say it in words"
 _YES = ("y", "yes", "ja", "oui")
@@ -46,6 +51,10 @@ class Door(Protocol):
     async def decide(
         self, run_id: str, text: str, *, actor: str, surface: str, plan_hash: str | None = None
     ) -> Decision: ...
+    async def is_decided(self, run: Run) -> bool: ...
+    async def wish(
+        self, run_id: str, text: str, *, actor: str, name: str, surface: str
+    ) -> Mapping[str, Any]: ...
 
 
 def local_user() -> str:
@@ -187,10 +196,10 @@ class Session:
             return False
         self._terminal.ask(card)
         while True:
-            said = await self._read(card.actions, card.asks)
-            if said is None:
-                return False
             try:
+                said = await self._read(run, card.actions, card.asks)
+                if said is None:
+                    return False
                 await self._door.decide(
                     run.id, said, actor=local_user(), surface=SURFACE, plan_hash=card.asks.plan_hash
                 )
@@ -202,7 +211,7 @@ class Session:
             else:
                 return True
 
-    async def _read(self, choices: Sequence[Action], asks: Asks) -> str | None:
+    async def _read(self, run: Run, choices: Sequence[Action], asks: Asks) -> str | None:
         """A choice, or a person's own words; ``None`` when nobody answers."""
         range_ = f"1–{len(choices)}" if len(choices) > 1 else "1"
         words = ", or in your words" if asks.free_text else ""
@@ -210,29 +219,73 @@ class Session:
             (str(n) for n, c in enumerate(choices, 1) if asks.default and c.value == asks.default), ""
         )
         while True:
-            said = await self._line(f"Your choice ({range_}{words})" + (f" [{usual}]:" if usual else ":"))
+            said = await self._line(
+                run, f"Your choice ({range_}{words})" + (f" [{usual}]:" if usual else ":")
+            )
             if said is None:
                 return None
             chosen = _chosen(choices, said or usual)
             if chosen and chosen.value in _IN_OWN_WORDS and asks.free_text:
-                said = await self._line(f"In your words ({one_line(chosen.detail)}):")
+                said = await self._line(run, f"In your words ({one_line(chosen.detail)}):")
                 if not said:
                     continue
             elif chosen and chosen.confirm:
-                sure = await self._line(f"{one_line(chosen.confirm)} [yes/no]:")
+                sure = await self._line(run, f"{one_line(chosen.confirm)} [yes/no]:")
                 if sure is None:
                     return None
                 if sure.casefold() not in _YES:
                     continue
+            if chosen is None and await self._steered(run, said):
+                continue
             if said := chosen.value if chosen and chosen.value not in _IN_OWN_WORDS else said:
                 return said
 
-    async def _line(self, prompt: str) -> str | None:
+    async def _steered(self, run: Run, said: str) -> bool:
+        """Whether what was typed is no answer but a word to the run, as in a chat; it is carried out then."""
+        meant = steer(said, run)
+        match meant.intent:
+            case Intent.WHY:
+                card = why(run.id, await self._door.events(run.id))
+            case Intent.STATUS:
+                card = status_card(run)
+            case Intent.WISH:
+                try:
+                    await self._door.wish(run.id, meant.text, actor=local_user(), name="", surface=SURFACE)
+                except (NotAChoice, NotAllowed, NotWaiting) as error:
+                    self._terminal.say(str(error), "yellow")
+                    return True
+                card = told("Noted: I'll plan with it.")
+            case _:
+                return False
+        self._terminal.put(blocks.card(card))
+        return True
+
+    async def _line(self, run: Run, prompt: str) -> str | None:
+        """What is typed; ``None`` at the end of input. Raises NotWaiting when somebody answers elsewhere meanwhile."""
         self._terminal.prompt(prompt)
-        said = await self._typed.line()
+        typing = asyncio.create_task(self._typed.line())
+        elsewhere = asyncio.create_task(self._answered_elsewhere(run))
+        try:
+            await asyncio.wait({typing, elsewhere}, return_when=asyncio.FIRST_COMPLETED)
+            if not typing.done():
+                self._terminal.say("")
+                raise NotWaiting("Answered elsewhere.")
+            said = typing.result()
+        finally:
+            for task in (typing, elsewhere):
+                task.cancel()
+            await asyncio.gather(typing, elsewhere, return_exceptions=True)
         if said is None:
             self._terminal.say("")  # the prompt's line has no end yet
         return said if said is None else said.strip()
+
+    async def _answered_elsewhere(self, run: Run) -> None:
+        """Returns when the question is answered by somebody else: in a chat, or at another terminal."""
+        while True:
+            now = await self._door.find(run.id)
+            if now.status.ended or now.question != run.question or await self._door.is_decided(run):
+                return
+            await asyncio.sleep(LOOK_S)
 
     def _farewell(self, run: Run) -> None:
         say = self._terminal.say

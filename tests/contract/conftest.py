@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from tests.bot.console_surface import ConsoleSurface
 from tests.bot.slack.conftest import local_slack, office, slack
 from tests.bot.slack.surface import SlackSurface
+from tests.contract.surface import Jobs
 
 __all__ = ["local_slack", "office", "slack"]
+
+
+@pytest.fixture
+def console_surface(tmp_path: Path) -> ConsoleSurface:
+    return ConsoleSurface(Jobs(tmp_path / "home"))
 
 
 @pytest.fixture

@@ -54,6 +54,7 @@ class Surface(Protocol):
 
     name: str
     many_people: bool  # whether anybody else than the asker can be there
+    edits: bool  # whether what was shown is edited; a terminal prints anew
     jobs: Jobs
     app: App
 

@@ -26,6 +26,7 @@ class SlackSurface:
     jobs: Jobs
     name: str = "slack"
     many_people: bool = True
+    edits: bool = True
     env: dict[str, str] = field(default_factory=dict)
     app: App = field(init=False)
 
