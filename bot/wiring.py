@@ -81,6 +81,9 @@ async def open_app(settings: Settings, parts: Parts = Parts()) -> AsyncIterator[
                 yield App(dispatch, deps, settings, lambda surface: SurfaceTables(store, surface))
             finally:
                 await dispatch.close()
+                for backend in deps.backends:
+                    if isinstance(backend, ModalBackend):
+                        await backend.aclose()
     finally:
         await store.close()
 

@@ -28,7 +28,7 @@ from remote.backend import Need, Offer
 PRICES = Path(__file__).with_name("prices.toml")
 
 CPU_CORES = 4  # physical cores of a CPU offer when the need does not say
-GPU_CORES = 2  # beside a GPU: they feed it
+GPU_CORES = 2  # beside each GPU: they feed it
 MAX_GPUS = 8  # on one node
 
 _T4_TFLOPS = 65.0
@@ -163,8 +163,11 @@ def gpu_of(described: str) -> str | None:
 
 
 def cores_for(need: Need) -> int:
-    """Physical cores to ask for."""
-    return need.cpus or (GPU_CORES if need.gpu else CPU_CORES)
+    """Physical cores to ask for: what the need says, else enough to feed each GPU."""
+    if need.cpus or need.gpu is None:
+        return need.cpus or CPU_CORES
+    _, _, count = need.gpu.partition(":")
+    return GPU_CORES * int(count or 1)
 
 
 def offers(
@@ -186,7 +189,7 @@ def offers(
         wanted = [(None, 0), *((gpu, 1) for gpu in table.gpus)]
     made = []
     for gpu, count in wanted:
-        cores = need.cpus or (GPU_CORES if gpu else CPU_CORES)
+        cores = need.cpus or (GPU_CORES * count if gpu else CPU_CORES)
         rate = usd_per_s(table, gpu, count, cores, need.memory_mb)
         speed = relative_speed(gpu, count, cores, reference_cores, corrections)
         seconds = estimated_s / speed + table.cold_start_s

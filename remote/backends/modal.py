@@ -115,7 +115,7 @@ class ModalBackend:
         table = await self._prices()
         return prices.offers(
             table,
-            need,
+            replace(need, memory_mb=need.memory_mb + _HEADROOM_MB),  # it is paid for
             estimated_s,
             backend=self.name,
             isolation=ISOLATION,
@@ -283,6 +283,7 @@ class ModalBackend:
             "sandbox_id": sandbox_id,
             "at": self._clock().isoformat(),
             "run_id": job.run_id,
+            "programs": [program.name for program in job.programs],
             "need": asdict(job.need),
         }
         if not await store.put_once(path, json.dumps(body).encode()):

@@ -1,15 +1,16 @@
 """Following a Modal job: its events in order, each once, from any process, whatever happens to the log stream.
 
 While the sandbox runs, its output is read from the start (Modal replays it) and a second task waits for its end. When
-it has ended, ``events.jsonl`` in the Volume says what was missed. A sandbox that died without it (killed, out of
-memory, deadline) gets its last word here, from how it ended; that word is written to the Volume by the first
-follower, so that all of them and every replay say the same.
+it has ended by itself, ``events.jsonl`` in the Volume says what was missed. (Only then: a job can write to its folder,
+and could otherwise pretend to have ended while its sandbox runs on.) A sandbox that died without it, killed, out of
+memory or at its deadline, gets its last word here, from how it ended; that word is written to the Volume by the first
+follower, out of the job's reach, so that all of them and every replay say the same.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -76,6 +77,8 @@ class Following:
     async def events(self) -> AsyncGenerator[JobEvent, None]:
         """From the first on. Raises BackendError (``unreachable``) when Modal is out of sight for too long."""
         kept = await self._kept()
+        if kept is None and await self._is_over():
+            kept = await self._left()
         if kept is not None:
             for event in kept:
                 yield event
@@ -92,7 +95,7 @@ class Following:
         finally:
             reader.cancel()
             waiter.cancel()
-            await asyncio.gather(reader, waiter, return_exceptions=True)
+            await asyncio.wait({reader, waiter}, timeout=self._deadlines.call_s)
         seen = self._seen
         for event in await self._rest(end):
             if event.seq > seen:
@@ -103,11 +106,29 @@ class Following:
         return self._heard[-1].seq if self._heard else -1
 
     async def _kept(self) -> list[JobEvent] | None:
-        """All events of a job whose end is on record."""
+        """All events of a job whose last word was found out."""
         written = await self._store.read(f"control/{self._key}/events.jsonl")
-        if written is None and await self._store.read(f"jobs/{self._key}/exit.json") is not None:
-            written = await self._store.read(f"jobs/{self._key}/events.jsonl")
         return None if written is None else _decoded(written)
+
+    async def _left(self) -> list[JobEvent] | None:
+        """All events of a job that ended under its supervisor's eyes."""
+        if await self._store.read(f"jobs/{self._key}/exit.json") is None:
+            return None
+        written = await self._store.read(f"jobs/{self._key}/events.jsonl")
+        return None if written is None else _decoded(written)
+
+    async def _is_over(self) -> bool:
+        """Whether the sandbox has ended by itself, or so long ago that Modal has forgotten it."""
+        import modal
+
+        try:
+            async with calling("looking at the job's sandbox", self._deadlines.call_s):
+                sandbox = await modal.Sandbox.from_id.aio(self._sandbox_id, client=self._client)
+        except Refusal as refusal:
+            if isinstance(refusal.__cause__, modal.exception.NotFoundError):
+                return True
+            raise
+        return sandbox.returncode == 0
 
     async def _read(self, queue: asyncio.Queue[JobEvent]) -> None:
         """Put what the sandbox says into ``queue``; a broken stream is read again from the start."""
@@ -169,26 +190,29 @@ class Following:
 
     async def _rest(self, end: End) -> list[JobEvent]:
         """Everything, the last word included: as the job left it, or else as found out here."""
-        settle_s = self._deadlines.settle_s if end.code == 0 else min(self._deadlines.settle_s, 1.0)
         loop = asyncio.get_running_loop()
-        until = loop.time() + settle_s
+        until = loop.time() + self._deadlines.settle_s
         while True:
             kept = await self._kept()
+            if kept is None and end.code in (0, None) and not (end.terminated or end.timed_out):
+                kept = await self._left()
             if kept is not None:
                 return kept
-            if loop.time() >= until:
+            if end.code != 0 or loop.time() >= until:
                 return await self._concluded(end)
             await asyncio.sleep(min(0.25, self._deadlines.retry_s))
 
     async def _concluded(self, end: End) -> list[JobEvent]:
         submitted = await self._store.read_json(f"control/{self._key}/submitted.json") or {}
-        cancelled = await self._store.read(f"control/{self._key}/cancelled.json") is not None
-        why = last_word(end, Need(**submitted.get("need", {})), cancelled=cancelled)
         last = self._heard[-1] if self._heard else None
-        fields = {"kind": why.kind.value, "detail": why.detail}
-        at = self._clock().isoformat(timespec="milliseconds")
-        word = JobEvent(self._seen + 1, at, JobEventType.FAILED, last.stage if last else "", fields)
-        events = [*self._heard, word]
+        events = list(self._heard)
+        if last is None or not _is_outcome(last, submitted.get("programs", [])):
+            cancelled = await self._store.read(f"control/{self._key}/cancelled.json") is not None
+            why = last_word(end, Need(**submitted.get("need", {})), cancelled=cancelled)
+            fields = {"kind": why.kind.value, "detail": why.detail}
+            at = self._clock().isoformat(timespec="milliseconds")
+            stage = last.stage if last else ""
+            events.append(JobEvent(self._seen + 1, at, JobEventType.FAILED, stage, fields))
         text = "".join(event.encode() + "\n" for event in events)
         path = f"control/{self._key}/events.jsonl"
         if await self._store.put_once(path, text.encode()):
@@ -198,6 +222,13 @@ class Following:
             detail = f"The events of the job {self._key!r} were removed while they were read."
             raise BackendError(FailureKind.UNKNOWN, detail, "Start the step again.")
         return _decoded(written)
+
+
+def _is_outcome(event: JobEvent, programs: Sequence[str]) -> bool:
+    """Whether nothing can come after it: the job was stopped in the moment in which it had ended anyway."""
+    if event.type is JobEventType.RESULT:
+        return bool(programs) and event.stage == programs[-1]
+    return event.type is JobEventType.FAILED
 
 
 async def _next(queue: asyncio.Queue[JobEvent], waiter: asyncio.Task[End]) -> JobEvent | None:

@@ -5,6 +5,7 @@ Each is looked up once for a backend; ``modal`` is imported here, inside functio
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -35,6 +36,7 @@ class Session:
         self._app: modal.App | None = None
         self._store: Store | None = None
         self._image: modal.Image | None = None
+        self._turns = {name: asyncio.Lock() for name in ("client", "app", "store", "image")}
 
     async def aclose(self) -> None:
         client, self._client = self._client, None
@@ -44,50 +46,56 @@ class Session:
 
     async def client(self) -> modal.Client:
         """With the token that was given, else with Modal's own variables and file."""
-        if self._client is None:
-            import modal
+        import modal
 
-            async with calling("connecting", self._deadlines.call_s):
-                if self._token_id and self._token_secret:
-                    token = self._token_id.get_secret_value(), self._token_secret.get_secret_value()
-                    self._client = await modal.Client.from_credentials.aio(*token)
-                else:
-                    self._client = await modal.Client.from_env.aio()
-        return self._client
+        async with self._turns["client"]:
+            if self._client is None:
+                async with calling("connecting", self._deadlines.call_s):
+                    if self._token_id and self._token_secret:
+                        token = self._token_id.get_secret_value(), self._token_secret.get_secret_value()
+                        self._client = await modal.Client.from_credentials.aio(*token)
+                    else:
+                        self._client = await modal.Client.from_env.aio()
+            return self._client
 
     async def app(self) -> modal.App:
-        if self._app is None:
-            import modal
+        import modal
 
-            client = await self.client()
-            async with calling("looking up the app", self._deadlines.call_s):
-                self._app = await modal.App.lookup.aio(self._app_name, client=client, create_if_missing=True)
-        return self._app
+        client = await self.client()
+        async with self._turns["app"]:
+            if self._app is None:
+                async with calling("looking up the app", self._deadlines.call_s):
+                    self._app = await modal.App.lookup.aio(
+                        self._app_name, client=client, create_if_missing=True
+                    )
+            return self._app
 
     async def store(self) -> Store:
-        if self._store is None:
-            import modal
+        import modal
 
-            client = await self.client()
-            jobs, shared = (
-                modal.Volume.from_name(
-                    f"{self._app_name}-{name}", create_if_missing=True, version=2, client=client
+        client = await self.client()
+        async with self._turns["store"]:
+            if self._store is None:
+                jobs, shared = (
+                    modal.Volume.from_name(
+                        f"{self._app_name}-{name}", create_if_missing=True, version=2, client=client
+                    )
+                    for name in ("jobs", "shared")
                 )
-                for name in ("jobs", "shared")
-            )
-            async with calling("opening the volumes", self._deadlines.call_s):
-                await jobs.hydrate.aio()
-                await shared.hydrate.aio()
-            self._store = Store(jobs, shared)
-        return self._store
+                async with calling("opening the volumes", self._deadlines.call_s):
+                    await jobs.hydrate.aio()
+                    await shared.hydrate.aio()
+                self._store = Store(jobs, shared)
+            return self._store
 
     async def image(self) -> modal.Image:
         """Built; the first time for a set of pins this takes minutes."""
-        if self._image is None:
-            app = await self.app()
-            async with calling("building the image", self._deadlines.build_s):
-                self._image = await modal_image.image().build.aio(app)
-        return self._image
+        app = await self.app()
+        async with self._turns["image"]:
+            if self._image is None:
+                async with calling("building the image", self._deadlines.build_s):
+                    self._image = await modal_image.image().build.aio(app)
+            return self._image
 
     async def sandbox(self, sandbox_id: str) -> modal.Sandbox:
         """With its result, if it has ended."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from typing import Any
 from modal_proto import api_pb2
 
 Status = api_pb2.GenericResult
+_DRAIN_S = 5.0
 
 
 @dataclass
@@ -27,7 +31,6 @@ class Run:
     definition: Any  # api_pb2.Sandbox
     tags: Mapping[str, str]
     created_at: float
-    env: Mapping[str, str] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     result: Any = None  # api_pb2.GenericResult, once ended
     pid: int | None = None
@@ -38,6 +41,10 @@ class Run:
     @property
     def running(self) -> bool:
         return self.result is None
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+        self.wake()
 
     def wake(self) -> None:
         changed, self.changed = self.changed, asyncio.Event()
@@ -66,60 +73,79 @@ def kill_tree(pid: int, number: int = signal.SIGKILL) -> None:
             continue
 
 
-async def execute(run: Run, folder: Path, mounts: Mapping[str, Path], secrets: Mapping[str, str]) -> None:
+async def execute(run: Run, folder: Path, mounts: Mapping[str, Path]) -> None:
     """Run the sandbox's command to its end. ``mounts``: path in the sandbox -> folder of this machine."""
-    folder.mkdir(parents=True)
-    run.env = {
-        "PATH": "/usr/bin:/bin",
-        "LANG": "C.UTF-8",
-        "MODAL_SANDBOX_ID": run.id,
-        "TMPDIR": str(folder),
-        **secrets,
-    }
+    code = 1
+    try:
+        folder.mkdir(parents=True)
+        code = await _process(run, folder, mounts)
+    finally:  # whatever happens: who waits for a sandbox shall not wait for ever
+        status = Status.GENERIC_STATUS_SUCCESS if code == 0 else Status.GENERIC_STATUS_FAILURE
+        if run.terminated:
+            status = Status.GENERIC_STATUS_TERMINATED
+        elif run.timed_out:
+            status = Status.GENERIC_STATUS_TIMEOUT
+        shutil.rmtree(folder, ignore_errors=True)
+        run.result = Status(status=status, exitcode=code if code >= 0 else 128 - code)
+        run.wake()
+
+
+async def _process(run: Run, folder: Path, mounts: Mapping[str, Path]) -> int:
+    """The exit code. Not asyncio's own subprocess, whose ``wait`` waits for the pipe as well: a stray process of a
+    job may hold that open for ever."""
+    env = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "MODAL_SANDBOX_ID": run.id, "TMPDIR": str(folder)}
     argv = [_local(word, mounts) for word in run.definition.entrypoint_args]
     if argv[0] == "python":
         argv[0] = sys.executable
     with (folder.parent / f"{run.id}.stderr").open("wb") as stderr:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
+        process = subprocess.Popen(
+            argv,
             cwd=folder,
-            env=dict(run.env),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=stderr,
-            limit=2**20,
             start_new_session=True,
         )
     run.pid = process.pid
     if run.terminated:  # before it began
         kill_tree(process.pid)
-    reader = asyncio.create_task(_collect(run, process))
-    code = await _within(process, run)
-    await reader
-    status = Status.GENERIC_STATUS_SUCCESS if code == 0 else Status.GENERIC_STATUS_FAILURE
-    if run.terminated:
-        status = Status.GENERIC_STATUS_TERMINATED
-    elif run.timed_out:
-        status = Status.GENERIC_STATUS_TIMEOUT
-    shutil.rmtree(folder, ignore_errors=True)
-    run.result = Status(status=status, exitcode=code if code >= 0 else 128 - code)
-    run.wake()
-
-
-async def _within(process: asyncio.subprocess.Process, run: Run) -> int:
+    said, code = asyncio.Event(), asyncio.get_running_loop().create_future()
+    _in_thread(_read, process, run, said, asyncio.get_running_loop())
+    _in_thread(_reap, process, code, asyncio.get_running_loop())
     try:
-        return await asyncio.wait_for(process.wait(), run.definition.timeout_secs or None)
+        await asyncio.wait_for(asyncio.shield(code), run.definition.timeout_secs or None)
     except TimeoutError:
         run.timed_out = True
         kill_tree(process.pid)
-        return await process.wait()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(said.wait(), _DRAIN_S)
+    return int(await code)
 
 
-async def _collect(run: Run, process: asyncio.subprocess.Process) -> None:
+def _in_thread(work: Callable[..., None], *args: object) -> None:
+    threading.Thread(target=work, args=args, daemon=True).start()
+
+
+def _read(
+    process: subprocess.Popen[bytes], run: Run, said: asyncio.Event, loop: asyncio.AbstractEventLoop
+) -> None:
     assert process.stdout is not None
-    async for line in process.stdout:
-        run.lines.append(line.decode("utf-8", "replace"))
-        run.wake()
+    with process.stdout as lines:
+        for line in lines:
+            _tell(loop, run.say, line.decode("utf-8", "replace"))
+    _tell(loop, said.set)
+
+
+def _reap(
+    process: subprocess.Popen[bytes], code: asyncio.Future[int], loop: asyncio.AbstractEventLoop
+) -> None:
+    _tell(loop, code.set_result, process.wait())
+
+
+def _tell(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *args: object) -> None:
+    with contextlib.suppress(RuntimeError):  # the server has been closed meanwhile
+        loop.call_soon_threadsafe(what, *args)
 
 
 def _local(word: str, mounts: Mapping[str, Path]) -> str:

@@ -210,7 +210,7 @@ class Service:
         for mount_id in run.definition.mount_ids:
             for top in (self._server.folder / "mounts" / mount_id).iterdir():
                 places[f"/{top.name}"] = top
-        await execute(run, self._server.folder / "sandboxes" / run.id, places, {})
+        await execute(run, self._server.folder / "sandboxes" / run.id, places)
 
     async def sandbox_get_task_id(self, request: Any, metadata: Any) -> Any:
         return api_pb2.SandboxGetTaskIdResponse(task_id=f"ta-{self._find(request.sandbox_id).id}")

@@ -97,6 +97,14 @@ def test_hardware_says_which_gpu_to_ask_for(wanted: str) -> None:
     assert prices.gpu_of("4 CPU cores, 8 GB") is None
 
 
+def test_every_gpu_has_its_cores() -> None:
+    assert prices.cores_for(Need()) == 4
+    assert prices.cores_for(Need(gpu="H100")) == 2
+    assert prices.cores_for(Need(gpu="H100:8")) == 16
+    assert prices.cores_for(Need(gpu="H100:8", cpus=3)) == 3
+    assert "16 CPU cores" in offers(Need(gpu="H100:8"))[0].hardware
+
+
 def live(**rates: str) -> prices.PriceTable:
     return prices.with_live_rates(TABLE, {k: Decimal(v) for k, v in rates.items()}, "live", "2026-12-01")
 

@@ -375,6 +375,41 @@ async def test_following_fails_when_modal_is_out_of_sight_for_too_long(
     assert (await everything(world.backend, ref))[-1].type is JobEventType.FAILED  # it was there all the time
 
 
+FORGED = """
+import signal
+from remote.protocol import JobEvent
+folder = Path("out").resolve().parent
+forged = JobEvent(0, "2026-01-01T00:00:00+00:00", JobEventType.RESULT, "train", {"data": {"accuracy": 1.0}})
+(folder / "events.jsonl").write_text(forged.encode() + "\\n")
+(folder / "exit.json").write_text("{}")
+emit.progress(1, 2)
+signal.pause()
+"""
+
+
+async def test_a_job_cannot_pretend_to_have_ended(world: ModalWorld, folder: Path) -> None:
+    ref = await world.backend.submit(job(folder, FORGED))
+    await first_progress(world.backend, ref)
+    async with closing(world.another()) as second:
+        await first_progress(second, ref)  # it is followed, not taken for ended
+        await second.cancel(ref)
+        events = await everything(second, ref)
+    assert [event.type.value for event in events] == ["progress", "failed"]
+    assert "cancelled" in events[-1].fields["detail"]
+
+
+async def test_a_job_that_is_stopped_when_it_has_said_its_result_has_a_result(
+    world: ModalWorld, folder: Path
+) -> None:
+    ref = await world.backend.submit(job(folder, "import signal\nemit.result({})\nsignal.pause()"))
+    async with aclosing(world.backend.events(ref)) as events:  # type: ignore[type-var]
+        async for event in events:
+            if event.type is JobEventType.RESULT:
+                break
+    await asyncio.to_thread(world.server.preempt, "run-1-train")
+    assert [event.type.value for event in await everything(world.backend, ref)] == ["result"]
+
+
 # Artifacts
 
 
@@ -478,6 +513,15 @@ async def test_a_create_that_never_returns_is_taken_back(world: ModalWorld, fold
 # Probe and offers
 
 
+async def test_calls_at_once_share_one_connection_and_one_image(world: ModalWorld, folder: Path) -> None:
+    refs = await asyncio.gather(*(world.backend.submit(job(folder, key=f"k{n}")) for n in range(3)))
+    assert world.server.calls["AppGetOrCreate"] == 1
+    assert world.server.calls["VolumeGetOrCreate"] == 2
+    assert world.server.calls["MountGetOrCreate"] == 1
+    for ref in refs:
+        assert (await everything(world.backend, ref))[-1].type is JobEventType.RESULT
+
+
 async def test_probe_is_ready_with_a_good_token(world: ModalWorld) -> None:
     health = await world.backend.probe()
     assert (health.ready, health.isolation) == (True, "modal")
@@ -539,7 +583,9 @@ async def test_offers_use_the_workspaces_own_prices(world: ModalWorld) -> None:
     world.server.rates.update({"gpu_t4": "0.0002", "cpu": "0.0000131", "memory": "0.00000222"})
     t4, h100 = [(await world.backend.offers(Need(gpu=gpu), 600.0))[0] for gpu in ("T4", "H100")]
     assert "own rates" in t4.price_source
-    assert t4.usd_per_hour == pytest.approx(3600 * (0.0002 + 3 * (2 * 0.0000131 + 6 * 0.00000222)), abs=1e-3)
+    assert t4.usd_per_hour == pytest.approx(
+        3600 * (0.0002 + 3 * (2 * 0.0000131 + 6.5 * 0.00000222)), abs=1e-3
+    )
     assert h100.estimated_usd is None  # it did not say: a question, not a guess
 
 
