@@ -10,7 +10,7 @@ SENTENCE ?= Train a small model that tells positive from negative product review
 export INTERN_HOME ?= $(CURDIR)/.intern
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench peers lock clean
+.PHONY: help demo test test-all check format bench peers pictures lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ format: $(VENV)/.dev ## Mend what lint and format can
 
 bench: $(VENV)/.dev ## Speed and memory, as ratios
 	@for b in tests/bench/bench_*.py; do $(BIN)/python -m $$(echo "$${b%.py}" | tr / .) || exit 1; done
+
+pictures: $(VENV)/.dev ## Draw the pictures of docs/slack.md from real cards (needs chromium)
+	@$(BIN)/python -m tests.slack.gallery docs/pictures
 
 lock: $(VENV)/.dev ## Resolve requirements.lock anew
 	@$(PIP) uv && $(BIN)/uv pip compile --quiet --upgrade --universal --all-extras --python-version 3.11 \

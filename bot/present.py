@@ -29,6 +29,12 @@ _END = {
     RunStatus.FAILED.value: StepState.FAILED,
     RunStatus.CANCELLED.value: StepState.STOPPED,
 }
+_ASKING = {
+    DecisionKind.DATASET.value: "Choose the data",
+    DecisionKind.COMPUTE.value: "Approve the training",
+    DecisionKind.PUBLISH.value: "Publish the model?",
+    DecisionKind.HELP.value: "I need help",
+}
 _ROOT_TONES = {
     StepState.WAITING: Tone.WAITING,
     StepState.DONE: Tone.GOOD,
@@ -159,7 +165,7 @@ def _question_asked(story: Story, event: Event) -> Story:
     detail = question.text("detail")
     return waiting.card(
         f"question:{asks.question_id}",
-        "A question",
+        _ASKING.get(question.text("kind"), "A question"),
         Text(question.text("text"), Style.STRONG),
         Code(detail) if detail and question.text("kind") == DecisionKind.HELP else None,
         tone=Tone.WAITING,

@@ -76,7 +76,7 @@ class Feed:
         *,
         clock: Callable[[], float],
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        edit_every_s: float = EDIT_EVERY_S,
+        edit_every_s: float | None = None,
     ) -> None:
         self._surface = surface
         self._reader = reader
@@ -84,7 +84,7 @@ class Feed:
         self._showing = showing
         self._clock = clock
         self._pause = pause
-        self._edit_every_s = edit_every_s
+        self._edit_every_s = EDIT_EVERY_S if edit_every_s is None else edit_every_s
         self._tails: dict[str, _Tail] = {}
         self._ours: dict[str, bool] = {}
 

@@ -72,8 +72,9 @@ class SlackApp:
     def _listen(self) -> None:
         bolt = self.bolt
         bolt.command("/intern")(self._command)
-        bolt.event("app_mention")(self._message)
-        bolt.event("message")(self._message)
+        for name in ("app_mention", "message"):
+            # Bolt acknowledges an event before its listener runs, but after its middleware: there it is kept.
+            bolt.event(name, middleware=[self._message])(self._kept)
         bolt.event("app_home_opened")(self._home)
         bolt.shortcut("train_on_file")(self._shortcut)
         bolt.action(re.compile(""))(self._action)  # every one: read.click tells them apart
@@ -159,13 +160,19 @@ class SlackApp:
         )
         await self._open(client, body, modals.start(place, str(body.get("response_url", ""))))
 
-    async def _message(self, body: Json, event: Json, context: Json) -> None:
+    async def _message(
+        self, body: Json, event: Json, context: Json, next_: Callable[[], Awaitable[None]]
+    ) -> None:
         team, channel = str(body.get("team_id", "")), str(event.get("channel", ""))
         thread = str(event.get("thread_ts") or "")
         run_id = await self._memory.run_at(str(Address(team, channel, thread))) if thread else None
         incoming = read.message(event, team, str(context.get("bot_user_id", "")), run_id)
         if incoming is not None:
             await self._take(incoming)
+        await next_()
+
+    async def _kept(self) -> None:
+        """The event was taken in already."""
 
     async def _action(self, ack: Ack, body: Json, client: AsyncWebClient) -> None:
         incoming = read.click(body)

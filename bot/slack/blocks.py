@@ -325,7 +325,7 @@ def _progress(message: _Message, block: Progress) -> rich.Json:
     if block.total <= 0:
         return rich.rich(rich.section(said))
     full = round(_BAR * block.share)
-    bar = rich.text("█" * full + "░" * (_BAR - full), code=True)
+    bar = rich.text("█" * full + "░" * (_BAR - full))
     return rich.rich(rich.section(bar, rich.text(" "), said))
 
 

@@ -23,6 +23,7 @@ from bot.slack.errors import NO_TOKEN, BlocksRefused, code_of, translated
 from bot.slack.mentions import Mention, approvers_of
 from bot.slack.pacer import Pacer
 from bot.slack.poster import SlackRenderer, Workspace
+from bot.slack.streams import Streams
 from graph.deps import Run
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,8 @@ class SlackDesk:
         """Raises SurfaceDown where the app is not installed there (any more)."""
         if team not in self._workspaces:
             client = await self._client_for(team)
-            self._workspaces[team] = Workspace(client, Pacer(self._clock))
+            pacer = Pacer(self._clock)
+            self._workspaces[team] = Workspace(client, pacer, Streams(client, pacer, self._clock))
         return self._workspaces[team]
 
     # -- for the reception -----------------------------------------------------------------------------------------
@@ -151,8 +153,10 @@ class SlackDesk:
             raise PlaceGone("The run has no channel.")
         await self._memory.place_run(run.id, place)
         requester = run.request.requester if run.request.surface == NAME else ""
-        mention = Mention(requester.rpartition("/")[2], *approvers_of(tuple(self._approvers)))
-        workspace = await self.workspace(Address.parse(place).team)
+        team = Address.parse(place).team
+        here = [e for e in self._approvers if "/" not in e or e.startswith(f"slack:{team}/")]
+        mention = Mention(requester.rpartition("/")[2], *approvers_of(here))
+        workspace = await self.workspace(team)
         return await SlackRenderer.open(
             workspace, self._memory, run.id, place, self._run_dir(run.id), mention
         )

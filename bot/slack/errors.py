@@ -44,6 +44,10 @@ class MessageGone(BotError):
     """The message that was to be edited is no longer there."""
 
 
+class StillStreaming(BotError):
+    """The message that was to be edited is an open stream."""
+
+
 class BlocksRefused(BotError):
     """Slack does not take these blocks."""
 
@@ -58,7 +62,7 @@ def code_of(error: SlackApiError) -> str:
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Raises SurfaceDown, PlaceGone, MessageGone or BlocksRefused for what the Slack client raises."""
+    """Raises SurfaceDown, PlaceGone, MessageGone, StillStreaming or BlocksRefused for what the Slack client raises."""
     try:
         yield
     except SlackApiError as error:
@@ -67,6 +71,8 @@ def translated(doing: str) -> Iterator[None]:
             raise PlaceGone(f"Slack refused {doing}: {GONE[code]}.") from error
         if code in NOT_THIS_MESSAGE:
             raise MessageGone(f"Slack refused {doing}: {code}.") from error
+        if code == "streaming_state_conflict":
+            raise StillStreaming(f"Slack refused {doing}: {code}.") from error
         if code in ("invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"):
             raise BlocksRefused(f"Slack refused {doing}: {code}.") from error
         if code in NO_TOKEN:

@@ -39,7 +39,8 @@ async def serving(bolt: AsyncApp, signing_secret: str, port: int) -> AsyncIterat
             await web.TCPSite(runner, None, port).start()
         except OSError as error:
             raise UsageError(f"Port {port} cannot be listened on: set PORT to a free one.") from error
-        yield int(runner.addresses[0][1])
+        # Where the port was to be a free one, IPv4 and IPv6 have each their own: the first is what people try.
+        yield min((address for address in runner.addresses), key=len)[1]
     finally:
         await runner.cleanup()
 

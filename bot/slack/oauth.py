@@ -14,7 +14,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,9 @@ class Installations(AsyncInstallationStore):
     def __init__(self, path: Path, client_id: str, new_client: NewClient) -> None:
         self._store = SQLite3InstallationStore(database=str(path), client_id=client_id, logger=log)
         self._store.init()  # type: ignore[no-untyped-call]
+        for file in path.parent.glob(f"{path.name}*"):  # and SQLite's own files beside it
+            with suppress(FileNotFoundError):  # they come and go
+                file.chmod(0o600)  # tokens lie in there
         self._new_client = new_client
         self._clients: dict[str, AsyncWebClient] = {}
 

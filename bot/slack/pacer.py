@@ -1,7 +1,8 @@
 """Slack's rate limits, kept by construction: https://docs.slack.dev/apis/web-api/rate-limits.
 
-Edits: Tier 3, 50 a minute for a workspace. Posts: one a second in a channel. A question or a result waits for its
-turn; a live card that would have to wait is not sent yet (``edit_delay_s``), and what it shows then is newer.
+Edits: Tier 3, 50 in any minute for a workspace: ten at once, and 40 a minute from then on. Posts: one a second in a
+channel. A question or a result waits for its turn; a live card that would have to wait is not sent yet
+(``edit_delay_s``), and what it shows then is newer.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ class Pacer:
     def edit_delay_s(self) -> float:
         """Seconds until a live card may be edited."""
         self._fill()
-        return max(RESERVED + 1 - self._edits, 0.0) * 60 / EDITS_PER_MINUTE
+        return max(RESERVED + 1 - self._edits, 0.0) / _edits_per_s()
 
     async def edit(self) -> None:
         """Returns when an edit may be sent."""
         self._fill()
         self._edits -= 1.0  # taken at once, so that those who wait stand in line
         if self._edits < 0:
-            await self._pause(-self._edits * 60 / EDITS_PER_MINUTE)
+            await self._pause(-self._edits / _edits_per_s())
 
     async def post(self, channel: str) -> None:
         """Returns when a message may be posted in the channel."""
@@ -51,5 +52,10 @@ class Pacer:
 
     def _fill(self) -> None:
         now = self._clock()
-        self._edits = min(self._edits + (now - self._at_s) * EDITS_PER_MINUTE / 60, float(EDIT_BURST))
+        self._edits = min(self._edits + (now - self._at_s) * _edits_per_s(), float(EDIT_BURST))
         self._at_s = now
+
+
+def _edits_per_s() -> float:
+    """At which the bucket fills: what is left of a minute's edits after a burst."""
+    return EDITS_PER_MINUTE / 60

@@ -3,6 +3,9 @@
 A post is not idempotent in Slack, so each one is announced in the store first, carries the run and the card's key as
 message metadata, and is noted afterwards. Where an announced post was not noted (the process died, or the answer was
 lost), the conversation is searched for its metadata before anything is posted again.
+
+Where the workspace has streams, the live training card is one (``bot.slack.streams``); everything else, and every
+message that is no stream (any more), is edited.
 """
 
 from __future__ import annotations
@@ -20,9 +23,11 @@ from bot.chat.memory import ChatMemory
 from bot.present import ROOT
 from bot.slack.address import Address, handle, message_of
 from bot.slack.blocks import Rendered, render
-from bot.slack.errors import BlocksRefused, MessageGone, translated
+from bot.slack.buttons import ENDED
+from bot.slack.errors import BlocksRefused, MessageGone, StillStreaming, translated
 from bot.slack.mentions import Mention, mentioned
 from bot.slack.pacer import Pacer
+from bot.slack.streams import Streams, is_stream_of
 
 EVENT_TYPE = "intern_card"
 POSTING = "posting:"  # in the store: a post that was announced
@@ -33,10 +38,11 @@ _SEARCHED = 200  # messages, newest first
 
 @dataclass(slots=True)
 class Workspace:
-    """What is known of one workspace: whether it takes the native blocks, and the pace that it allows."""
+    """What is known of one workspace: its streams, whether it takes the native blocks, the pace that it allows."""
 
     client: AsyncWebClient
     pacer: Pacer
+    streams: Streams
     native: bool = True
 
 
@@ -82,12 +88,15 @@ class SlackRenderer:
             await self._edit(posted, card)
         if card.key == ROOT:
             await self._thread_below(posted)
+        if card.key.startswith(ENDED):
+            await self.workspace.streams.end(self.run_id)
         await self._attach(card)
         return posted
 
     async def update(self, handle_: str, card: Card) -> str:
         try:
-            await self._edit(handle_, card)
+            if not await self._streamed(handle_, card):
+                await self._edit(handle_, card)
         except MessageGone:  # deleted by somebody: what it says is still to be seen
             handle_ = await self._post(card)
         await self._attach(card)
@@ -104,11 +113,13 @@ class SlackRenderer:
         return False
 
     async def _post(self, card: Card) -> str:
+        if started := await self.workspace.streams.start(card, self.address, self.mention.requester):
+            return started
         channel = self.address.channel
         await self.workspace.pacer.post(channel)
         body: dict[str, Any] = {
             "channel": channel,
-            "metadata": {"event_type": EVENT_TYPE, "event_payload": {"run": self.run_id, "key": card.key}},
+            "metadata": self._metadata(card.key),
             "unfurl_links": False,
             "unfurl_media": False,
             "link_names": False,
@@ -121,7 +132,26 @@ class SlackRenderer:
     async def _edit(self, handle_: str, card: Card) -> None:
         channel, ts = message_of(handle_)
         await self.workspace.pacer.edit()
-        await self._send("chat.update", {"channel": channel, "ts": ts}, card, mention=False)
+        # What was a stream has no metadata yet, and loses its tasks now, by which it could be found.
+        body = {"channel": channel, "ts": ts, "metadata": self._metadata(card.key)}
+        try:
+            await self._send("chat.update", body, card, mention=False)
+        except StillStreaming:  # started by a process that died, or not heard of
+            await self.workspace.streams.close(handle_)
+            await self.workspace.pacer.edit()
+            await self._send("chat.update", body, card, mention=False)
+
+    async def _streamed(self, handle_: str, card: Card) -> bool:
+        """Whether the message is a stream, and shows the card now."""
+        return await self.workspace.streams.go_on(
+            handle_,
+            card,
+            self._metadata(card.key),
+            lambda: render(card, native=self.workspace.native, editable=True).blocks,
+        )
+
+    def _metadata(self, key: str) -> dict[str, Any]:
+        return {"event_type": EVENT_TYPE, "event_payload": {"run": self.run_id, "key": key}}
 
     async def _send(
         self, method: str, body: dict[str, Any], card: Card, *, mention: bool
@@ -146,10 +176,11 @@ class SlackRenderer:
 
     async def _find(self, key: str) -> str | None:
         """The handle of an earlier post of this card, from the conversation itself."""
-        wanted = {"run": self.run_id, "key": key}
+        wanted = self._metadata(key)
         for message in await self._messages():
             metadata = message.get("metadata") or {}
-            if metadata.get("event_type") == EVENT_TYPE and metadata.get("event_payload") == wanted:
+            known = {name: metadata.get(name) for name in wanted}
+            if known == wanted or is_stream_of(message, self.run_id, key):
                 return handle(self.address.channel, message["ts"])
         return None
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from pydantic import SecretStr
 from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
@@ -99,16 +100,25 @@ async def _bolt(settings: Settings) -> tuple[AsyncApp, Callable[[str], Awaitable
         return AuthorizeResult.from_auth_test_response(auth_test_response=me, bot_token=client.token)
 
     bolt = AsyncApp(
-        client=client,
+        client=new_client(settings, None),
         authorize=authorize,  # Bolt's own asks Slack for each request until one is answered
         signing_secret=_secret(settings.slack_signing_secret) or "not used in Socket Mode",
         logger=logging.getLogger("slack_bolt"),
     )
 
+    bolt.event("app_uninstalled")(_removed)
+    bolt.event("tokens_revoked")(_removed)
+
     async def only(team: str) -> AsyncWebClient:
         return client
 
     return bolt, only
+
+
+async def _removed(event: Mapping[str, Any]) -> None:
+    """The one workspace has taken the app, or its token, away. ``tokens_revoked`` may be about people's own tokens."""
+    if event.get("type") == "app_uninstalled" or (event.get("tokens") or {}).get("bot"):
+        log.error("slack: the app was removed from the workspace; its runs go on, unseen. Install it again.")
 
 
 def new_client(settings: Settings, token: SecretStr | None) -> AsyncWebClient:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bot.doctor import Check, Probes, Verdict, examine, exit_code, render_checks
+from bot.doctor import Check, Probes, Verdict, asks_for_slack, examine, exit_code, render_checks
 from bot.settings import Settings, load_settings
 from graph.errors import SourceError, StoreError
 from remote.backend import Health, Reason
@@ -149,6 +150,38 @@ async def test_the_page_holds_no_secret_and_no_control_sequence(tmp_path: Path) 
     assert "\x1b" not in page
     assert "mend it" in page
     assert "1 thing to mend first." in page
+
+
+async def test_a_surface_is_asked_for_its_own_checks(settings: Settings) -> None:
+    async def slack() -> list[Check]:
+        return [Check("Slack token", Verdict.BAD, "refused", "make a new one")]
+
+    checks = await examine(settings, replace(GOOD, surfaces={"slack": slack}))
+    assert by_name(checks)["Slack token"].mend == "make a new one"
+    assert exit_code(checks) == 1
+
+
+async def test_a_surface_that_says_nothing_is_given_up(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.doctor.TIMEOUT_S", 0.01)
+
+    async def silent() -> list[Check]:
+        await asyncio.Event().wait()
+        return []
+
+    checks = by_name(await examine(settings, replace(GOOD, surfaces={"slack": silent})))
+    assert checks["Slack"].verdict is Verdict.BAD
+    assert "no answer" in checks["Slack"].what
+
+
+@pytest.mark.parametrize(
+    "variable", ["SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_CLIENT_ID"]
+)
+def test_one_variable_of_slack_asks_for_slack(tmp_path: Path, variable: str) -> None:
+    """So that the others which it needs are named."""
+    assert asks_for_slack(load_settings({"INTERN_HOME": str(tmp_path), variable: "xoxb-1"}))
+    assert not asks_for_slack(load_settings({"INTERN_HOME": str(tmp_path)}))
 
 
 def test_warnings_alone_do_not_fail() -> None:

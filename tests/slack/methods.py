@@ -268,9 +268,12 @@ class Methods:
         return answer
 
     async def _conversations(self, args: Json) -> Json:
-        """The channels that the bot is in."""
+        """The channels that the bot is in, of the types that are asked for."""
         answer = await self._list(args)
-        answer["channels"] = [c for c in answer.get("channels", []) if c["is_member"]]
+        kinds = str(args.get("types") or "public_channel").split(",")
+        private = {kind == "private_channel" for kind in kinds}
+        found = answer.get("channels", [])
+        answer["channels"] = [c for c in found if c["is_member"] and c["is_private"] in private]
         return answer
 
     async def _react(self, args: Json) -> Json:

@@ -106,7 +106,9 @@ class SlackProxy:
         self.faults: list[Fault] = []
         self.scopes: set[str] = set(ALL_SCOPES)
         self.tokens = {BOT_TOKEN}
-        self.teams: dict[str, str] = {}  # token -> another workspace that has the app; it has the same channels here
+        self.teams: dict[
+            str, str
+        ] = {}  # token -> another workspace that has the app; it has the same channels here
         self.refused_blocks: set[str] = set()
         self.invalid = ""
         self.strict = True

@@ -35,7 +35,8 @@ class HttpSurface(SlackSurface):
         self.said.clear()
         async with open_app(load_settings(defaults | self.env | env), self.jobs.parts()) as self.app:
             stop = asyncio.Event()
-            serving = asyncio.create_task(serve(self.app, ("slack",), self.said.append, stop))
+            serving = asyncio.create_task(serve(self.app, ("slack",), self._say, stop))
+            serving.add_done_callback(lambda _: self.slack.proxy.changed())
             try:
                 await self.slack.until(lambda: serving.done() or self._port())
                 if serving.done():
@@ -46,6 +47,10 @@ class HttpSurface(SlackSurface):
             finally:
                 stop.set()
                 await serving
+
+    def _say(self, line: str) -> None:
+        self.said.append(line)
+        self.slack.proxy.changed()  # wakes who waits for it
 
     def _port(self) -> str:
         found = (re.search(r"listening on port (\d+)", line) for line in self.said)

@@ -49,7 +49,7 @@ async def test_a_healthy_workspace(env: Env) -> None:
         ("Slack token", "Slack scopes", "Slack channels", "Slack approvers", "Slack socket"), Verdict.OK
     )
     assert found["Slack token"].what == "intern in Local (T0LOCAL)"
-    assert "#ml" in found["Slack channels"].what
+    assert found["Slack channels"].what == "#ml, #random, #private"
     assert "Bob" in found["Slack approvers"].what
 
 
@@ -215,6 +215,20 @@ async def test_each_workspace_is_asked_with_its_own_token(slack: World, many: En
     assert found["Slack T0LOCAL"] == Check("Slack T0LOCAL", Verdict.OK, "intern in Local")
     assert found["Slack T0OTHER"] == Check("Slack T0OTHER", Verdict.OK, "intern in T0Other")
     assert {c.token for c in slack.calls("auth.test")} == {BOT_TOKEN, "xoxb-other"}
+
+
+@pytest.mark.parametrize(
+    ("approvers", "names"),
+    [
+        (f"slack:T0LOCAL/{BOB}", ["Slack T0LOCAL", "Slack T0OTHER: approvers"]),
+        (f"slack:T0LOCAL/{BOB},slack-group:S0LEADS", ["Slack T0LOCAL", "Slack T0OTHER"]),
+        (f"slack:T0LOCAL/{BOB},slack:T0OTHER/U0NOBODY", ["Slack T0LOCAL", "Slack T0OTHER: approvers"]),
+    ],
+)
+async def test_each_workspace_has_approvers_of_its_own(many: Env, approvers: str, names: list[str]) -> None:
+    await install(many, ("T0LOCAL", BOT_TOKEN), ("T0OTHER", "xoxb-other"))
+    found = await checks(many, INTERN_APPROVERS=approvers)
+    assert [name for name in found if name != "Slack address"] == names
 
 
 async def test_only_what_is_wrong_with_a_workspace_is_said(many: Env) -> None:
