@@ -16,6 +16,7 @@ from remote.prices import gpu_of
 
 SLACK = 2.0  # what an estimate may be wrong by before the run asks again
 OFFER = "offer:"  # a choice: another machine, by its number from 1
+FREE_SLACK, FREE_GRACE_S = 4.0, 300.0  # the same where time costs nothing: such a machine may be busy
 GRACE_S = 60.0  # imports, saving, predictions on the validation split
 
 
@@ -141,8 +142,9 @@ def make_plan(
 ) -> Plan:
     """On the first of the offers. Its ceilings go together: the money is what the machine costs until it is stopped."""
     offer, *others = ranked
-    ceiling_s = round(offer.estimated_s * SLACK + GRACE_S, 1)
     per_hour = offer.usd_per_hour
+    slack, grace_s = (FREE_SLACK, FREE_GRACE_S) if per_hour == 0 else (SLACK, GRACE_S)
+    ceiling_s = round(offer.estimated_s * slack + grace_s, 1)
     return Plan(
         backend=offer.backend,
         hardware=offer.hardware,
