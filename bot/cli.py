@@ -263,9 +263,9 @@ async def _serve(app: App, args: argparse.Namespace) -> int:
 async def _release(app: App, args: argparse.Namespace) -> int:
     print("The database is up to date.")  # opening the store migrated it
     if app.settings.discord_token:
-        from bot.discord.sync import release
+        from bot.serving import surface_module
 
-        await release(app, print)
+        await surface_module("discord", "sync").release(app, print)
     return OK
 
 

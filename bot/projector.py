@@ -129,15 +129,15 @@ class Projector:
         await self.flush()
 
     async def catch_up(self, *, seen: int = -1) -> None:
-        """Fold the log so far and mend what is shown. What events up to ``seen`` say counts as shown
-        already.
+        """Fold the log so far and mend what is shown; what a live card shows may wait for its turn, as after a restart
+        amid many runs. What events up to ``seen`` say counts as shown already.
         """
         self._shown = await self._memory.recall(self._run_id)
         for event in await self._reader.events(self._run_id):
             self._fold(event)
             if event.seq <= seen:
                 self._seen |= {key: self._digest(key) for key in self.story.changed}
-        await self.flush()
+        await self.flush(everything=False)
 
     async def take(self, event: Event) -> None:
         """Fold one event, and show what is due."""

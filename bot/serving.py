@@ -9,6 +9,7 @@ import asyncio
 import importlib
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from types import ModuleType
 from typing import Any
 
 from bot.errors import UsageError
@@ -46,8 +47,13 @@ async def serve(
 
 
 def _surface(name: str) -> Callable[[App, asyncio.Event, Callable[[str], None]], Coroutine[Any, Any, None]]:
+    return surface_module(name, "serve").serve  # type: ignore[no-any-return]
+
+
+def surface_module(name: str, module: str) -> ModuleType:
+    """A module of a surface's folder. Raises UsageError where the folder or its library is not there."""
     try:
-        return importlib.import_module(f"bot.{name}.serve").serve  # type: ignore[no-any-return]
+        return importlib.import_module(f"bot.{name}.{module}")
     except ModuleNotFoundError as error:
         if error.name and error.name.split(".")[0] in (SURFACES[name], "aiohttp", "bot"):
             raise UsageError(

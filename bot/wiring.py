@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -134,13 +134,23 @@ def probes(settings: Settings) -> Probes:
 
         return await check_slack(settings)
 
+    async def discord() -> Sequence[Check]:
+        from bot.discord.check import check  # its library is an extra
+
+        return await check(settings, settings.home)
+
+    surfaces: dict[str, Callable[[], Awaitable[Sequence[Check]]]] = {}
+    if asks_for_slack(settings) and find_spec("slack_bolt"):
+        surfaces["slack"] = slack
+    if settings.discord_token is not None and find_spec("discord"):
+        surfaces["discord"] = discord
     hub = HubPublisher(settings.hf_endpoint, settings.hf_token)
     return Probes(
         backends=backends(settings, settings.home),
         sources=sources(settings, settings.home),
         open_database=open_database,
         whoami=lambda: hub.namespace(None),
-        surfaces={"slack": slack} if asks_for_slack(settings) and find_spec("slack_bolt") else {},
+        surfaces=surfaces,
     )
 
 

@@ -23,6 +23,7 @@ from typing import Any, Self
 import discord
 from discord import app_commands, ui
 
+from bot.cards import Card, Style, Text
 from bot.chat.feed import Feed
 from bot.chat.inbox import Busy, Inbox
 from bot.chat.incoming import Attachment, Incoming, Kind, Reply
@@ -30,9 +31,11 @@ from bot.chat.reception import Reception
 from bot.discord import buttons, modals, read
 from bot.discord.address import Address
 from bot.discord.claims import TEMPLATE, Claim, NotOurs, digest, resolved
-from bot.discord.commands import add_commands
+from bot.discord.client import intents, without_voice
+from bot.discord.commands import HELP, add_commands
 from bot.discord.desk import NAME, DiscordDesk
 from bot.discord.download import Chunks, from_cdn
+from bot.discord.errors import FAILURES, translated
 from bot.discord.layout import layout
 from bot.discord.pacer import Pacer
 from bot.discord.poster import Server
@@ -41,7 +44,7 @@ from bot.present import present
 from bot.views import answers
 from bot.wiring import App
 from graph.deps import Run
-from graph.errors import GraphError
+from graph.errors import GraphError, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +61,9 @@ def create_bot(
     return InternBot(app, chunks, clock)
 
 
-def intents() -> discord.Intents:
-    """The least: servers, their messages, and what they say, which replies in threads need."""
-    return discord.Intents(guilds=True, guild_messages=True, message_content=True)
-
-
 class InternBot(discord.Client):
     def __init__(self, app: App, chunks: Chunks, clock: Callable[[], float]) -> None:
+        without_voice()
         super().__init__(
             intents=intents(),
             allowed_mentions=discord.AllowedMentions.none(),
@@ -102,34 +101,38 @@ class InternBot(discord.Client):
     async def take(self, interaction: discord.Interaction[Any], incoming: Incoming) -> None:
         """Acknowledge it and keep it, at once; then handle it."""
         self._desk.listen(interaction)
-        _, kept = await asyncio.gather(
-            self._defer(interaction), self._inbox.keep(incoming), return_exceptions=True
-        )
+        _, kept = await asyncio.gather(self._defer(interaction), self._kept(incoming))
+        if isinstance(kept, Incoming):
+            self._inbox.start(kept)
+            return
         if isinstance(kept, Busy):
             await self._desk.reply(incoming, Reply(answers.refused(BUSY)))
-        elif isinstance(kept, BaseException):
-            raise kept
-        elif kept is not None:
-            self._inbox.start(kept)
+        await self._desk.hang_up(incoming)
+
+    async def _kept(self, incoming: Incoming) -> Incoming | Busy | None:
+        try:
+            return await self._inbox.keep(incoming)
+        except Busy as error:
+            return error
 
     async def _defer(self, interaction: discord.Interaction[Any]) -> None:
         """A command, or a form from one, shows that it is being worked on; a click shows nothing."""
         waits = interaction.message is None
         try:
-            await (
-                interaction.response.defer(ephemeral=True, thinking=True)
-                if waits
-                else interaction.response.defer()
-            )
+            with translated("an acknowledgement"):
+                if waits:
+                    await interaction.response.defer(ephemeral=True, thinking=True)
+                else:
+                    await interaction.response.defer()
             interaction.extras["waits"] = waits
-        except discord.HTTPException as error:  # too late, or acknowledged before: it is handled all the same
-            log.warning("discord: an interaction could not be acknowledged: %s", error.code)
+        except FAILURES as error:  # too late, or acknowledged before: it is handled all the same
+            log.warning("discord: %s", error)
 
     async def _handle(self, incoming: Incoming) -> None:
         incoming = await self._completed(incoming)
         replies = await self._reception.handle(incoming)
         for reply in replies:
-            await self._desk.reply(incoming, reply)
+            await self._desk.reply(incoming, replace(reply, card=_in_our_words(reply.card)))
         begun = incoming.kind in (Kind.START, Kind.EDIT) and not replies
         await self._desk.hang_up(incoming, _begun(incoming) if begun else "")
 
@@ -146,9 +149,10 @@ class InternBot(discord.Client):
     async def _file_of(self, channel: str, message: str) -> Attachment | None:
         """Of the message that "Train on this file" was used on."""
         try:
-            found = await self.get_partial_messageable(int(channel)).fetch_message(int(message))
-        except (discord.HTTPException, ValueError) as error:
-            log.warning("discord: a message with a file could not be read: %r", error)
+            with translated("a look at the message with the file"):
+                found = await self.get_partial_messageable(int(channel)).fetch_message(int(message))
+        except (*FAILURES, ValueError) as error:
+            log.warning("discord: %s", error)
             return None
         return read.data_file(found.attachments)
 
@@ -158,14 +162,15 @@ class InternBot(discord.Client):
         if message.author.bot or message.guild is None or self.user is None:
             return
         place = read.place_of(message.guild.id, message.channel)
-        run_id = await self._memory.run_at(str(place)) if place.thread else None
-        incoming = read.message(message, self.user.id, run_id)
-        if incoming is None:
-            return
         try:
-            kept = await self._inbox.keep(incoming)
-        except Busy:
-            await self._desk.reply(incoming, Reply(answers.refused(BUSY)))
+            ours = isinstance(message.channel, discord.Thread) and message.channel.owner_id == self.user.id
+            run_id = await self._memory.run_at(str(place)) if ours else None
+            incoming = read.message(message, self.user.id, run_id)
+            kept = await self._inbox.keep(incoming) if incoming else None
+        except (Busy, StoreError) as error:
+            log.warning("discord: a message could not be taken in: %r", error)
+            if addressed := read.message(message, self.user.id, None):
+                await self._desk.reply(addressed, Reply(answers.refused(BUSY)))
             return
         if kept is not None:
             self._inbox.start(kept)
@@ -204,9 +209,9 @@ class InternBot(discord.Client):
         """Whether the click opened a form, or a question whether one is sure."""
         match claim.verb:
             case "words":
-                await self._ask_in_words(interaction, await self.door.find(claim.run))
+                await self._ask_in_words(interaction, await self._run_here(interaction, claim.run))
             case "edit":
-                run = await self.door.find(claim.run)
+                run = await self._run_here(interaction, claim.run)
                 await self.send_form(interaction, modals.edit(run.id, run.request.sentence))
             case "try":
                 await self.send_form(interaction, modals.try_it(claim.run))
@@ -218,17 +223,25 @@ class InternBot(discord.Client):
                 return False
         return True
 
+    async def _run_here(self, interaction: discord.Interaction[Any], run_id: str) -> Run:
+        """The run, unless another server's. Raises NotOurs, GraphError."""
+        run = await self.door.find(run_id)
+        place = Address.parse(await self._memory.place_of(run.id) or run.request.channel or "")
+        if place.guild != interaction.guild_id:
+            raise NotOurs("The run is shown in another server.")
+        return run
+
     async def _ask_in_words(self, interaction: discord.Interaction[Any], run: Run) -> None:
         if run.question is None:
-            shown = layout(render(answers.refused("This question is no longer open.")))
-            await interaction.response.send_message(view=shown.view, ephemeral=True)
+            await self._ask(interaction, "This question is no longer open.", None)
             return
         example = next((c.detail for c in run.question.choices if c.value == "change"), "")
         await self.send_form(interaction, modals.words(run.id, run.question.text, example))
 
     async def _ask_whether_sure(self, interaction: discord.Interaction[Any], claim: Claim) -> bool:
         """False where the question is not open any more: the click is then refused as such."""
-        cards = present(await self.door.events(claim.run))
+        run = await self._run_here(interaction, claim.run)
+        cards = present(await self.door.events(run.id))
         card = next(
             (c for c in cards.values() if c.asks and digest(c.asks.question_id) == claim.question), None
         )
@@ -244,22 +257,27 @@ class InternBot(discord.Client):
     ) -> None:
         shown: Rendered = render(answers.told(question))
         rows = ((button,),) if button else ()
+        view = layout(replace(shown, rows=rows)).view
         try:
-            await interaction.response.send_message(
-                view=layout(replace(shown, rows=rows)).view, ephemeral=True
-            )
-        except discord.HTTPException as error:
-            log.warning("discord: a question could not be asked: %s", error.code)
+            with translated("a question"):
+                await interaction.response.send_message(view=view, ephemeral=True)
+        except FAILURES as error:
+            log.warning("discord: %s", error)
 
     async def send_form(self, interaction: discord.Interaction[Any], form: ui.Modal) -> None:
         try:
-            await interaction.response.send_modal(form)
-        except discord.HTTPException as error:
-            log.warning("discord: a form could not be opened: %s", error.code)
+            with translated("a form"):
+                await interaction.response.send_modal(form)
+        except FAILURES as error:
+            log.warning("discord: %s", error)
 
     async def completions(self, guild: int | None, person: int, typed: str) -> list[Run]:
         """The server's runs whose name or title holds ``typed``; the person's own first, then the newest."""
-        runs = await self.door.runs(200, surface=NAME)
+        try:
+            runs = await self.door.runs(200, surface=NAME)
+        except StoreError as error:
+            log.warning("discord: runs could not be listed: %s", error)
+            return []
         wanted = typed.casefold().strip()
         found = [
             run
@@ -269,6 +287,14 @@ class InternBot(discord.Client):
         ]
         found.sort(key=lambda run: run.request.requester != str(person))
         return found[:MOST_COMPLETIONS]
+
+
+def _in_our_words(card: Card) -> Card:
+    """Commands are called otherwise here than where one types them."""
+    if card.key != "help":
+        return card
+    problem = next((b.text for b in card.blocks if isinstance(b, Text) and b.style is Style.WARN), "")
+    return answers.help_card(HELP, problem)
 
 
 def _begun(incoming: Incoming) -> str:

@@ -65,7 +65,9 @@ def choices(card: Card, *, editable: bool) -> Choices:
     fixed = [button for button in _fixed(card, editable=editable) if button]
     menu, rest = _menu(card)
     offered = [_offered(card, number, action) for number, action in rest]
-    kept = [button for button in offered if button][: MOST_BUTTONS - len(fixed)]
+    unique = {button.custom_id: button for button in reversed(offered) if button}  # Discord takes each once
+    kept = [button for button in offered if button and unique[button.custom_id] is button]
+    kept = kept[: MOST_BUTTONS - len(fixed)]
     shown = len(card.actions) - len(rest) + len(kept)
     buttons = [*kept, *fixed]
     rows = [tuple(buttons[start : start + A_ROW]) for start in range(0, len(buttons), A_ROW)]

@@ -86,10 +86,10 @@ def resolved(incoming: Incoming, events: Iterable[Event]) -> Incoming:
     number = int(incoming.value) if incoming.value.isascii() and incoming.value.isdecimal() else len(choices)
     if question is None or number >= len(choices):
         return replace(incoming, kind=Kind.HELP, text=NO_LONGER_GOOD)
-    whole = question.text("plan_hash")
+    held = question.text("plan_hash")
     return replace(
         incoming,
         question_id=question.text("id"),
         value=choices[number].text("value"),
-        plan_hash=(whole if digest(whole) == plan else plan) or None,
+        plan_hash=None if not held else held if digest(held) == plan else plan,  # another one is a stale plan
     )

@@ -21,6 +21,20 @@ _CHOICE_UNITS = 100  # Discord's
 _RUN = "the run's name, such as r7k2mc"
 Interaction = discord.Interaction[Any]
 
+HELP = (
+    ("/intern run", "start a run: what the texts are, and what the model should tell about them"),
+    ("/intern run without a goal", "the same, as a form"),
+    ("/intern status", "how far a run is"),
+    ("/intern runs", "your runs"),
+    ("/intern cancel", "stop a run; what was made is kept"),
+    ("/intern try", "ask a run's model"),
+    ("Apps → Train on this file", "in the menu of a message with a file"),
+    (
+        "In a run's thread",
+        "answer its questions, or write: why? · status · cancel · make it smaller · try: a text",
+    ),
+)
+
 
 def add_commands(bot: InternBot) -> None:
     bot.tree.add_command(_intern(bot))

@@ -7,18 +7,18 @@ as long as this process does). After that it is said in the run's thread, which 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import discord
 
 from bot.chat.calling import Crew, approvers_of
-from bot.chat.feed import PlaceGone, SurfaceDown
+from bot.chat.feed import PlaceGone
 from bot.chat.incoming import Attachment, Incoming, Reply
 from bot.chat.memory import ChatMemory
 from bot.discord.address import Address
 from bot.discord.download import Chunks, download
-from bot.discord.errors import MessageGone, MessageRefused, ThreadArchived, translated
+from bot.discord.errors import FAILURES, translated
 from bot.discord.layout import Layout, layout, nonce
 from bot.discord.permissions import NEEDED, listed, missing
 from bot.discord.poster import DiscordRenderer, Server
@@ -30,8 +30,8 @@ from graph.deps import Run
 log = logging.getLogger(__name__)
 
 NAME = "discord"
+_MOST_INTERACTIONS = 1_000  # then those that can no longer be answered are forgotten
 _TOLD_GONE = "gone:"  # in the store: that the run's conversation is gone was told
-_FAILURES = (SurfaceDown, PlaceGone, MessageGone, MessageRefused, ThreadArchived)
 
 
 class DiscordDesk:
@@ -58,6 +58,8 @@ class DiscordDesk:
 
     def listen(self, interaction: discord.Interaction) -> None:
         """Answers to it can be given from now on."""
+        if len(self._interactions) >= _MOST_INTERACTIONS:
+            self._interactions = {k: i for k, i in self._interactions.items() if not i.is_expired()}
         self._interactions[str(interaction.id)] = interaction
 
     async def hang_up(self, incoming: Incoming, otherwise: str = "") -> None:
@@ -68,9 +70,10 @@ class DiscordDesk:
             if interaction is not None and waits and otherwise:
                 await self.reply(incoming, Reply(told(otherwise)))
             elif interaction is not None and waits and not interaction.is_expired():
-                await interaction.delete_original_response()
-        except discord.HTTPException as error:
-            log.info("discord: an interaction could not be ended: %s", error.code)
+                with translated("the end of an answer"):
+                    await interaction.delete_original_response()
+        except FAILURES as error:
+            log.info("discord: %s", error)
         finally:
             self._interactions.pop(incoming.reply_to, None)
 
@@ -101,9 +104,10 @@ class DiscordDesk:
         if not wanted or guild is None:
             return ()
         try:
-            member = await guild.fetch_member(int(incoming.person.id))
-        except discord.HTTPException as error:
-            log.warning("discord: the roles of %s cannot be read: %s", incoming.person.id, error.code)
+            with translated(f"the roles of {incoming.person.id}"):
+                member = await guild.fetch_member(int(incoming.person.id))
+        except FAILURES as error:
+            log.warning("discord: %s", error)
             return ()
         held = {f"discord-role:{role.id}" for role in member.roles}
         return tuple(sorted(held.intersection(wanted)))
@@ -120,13 +124,9 @@ class DiscordDesk:
             raise PlaceGone("The run has no channel.")
         await self._memory.place_run(run.id, place)
         self._server.parent(address)
-        requester = run.request.requester if run.request.surface == NAME else ""
         people, roles = approvers_of(self._approvers, NAME, "discord-role")
-        asker = _ids([requester.rpartition(":")[2]])
-        crew = Crew(asker[0] if asker else "", _ids(people), _ids(roles))
-        return await DiscordRenderer.open(
-            self._server, self._memory, run.id, place, self._run_dir(run.id), crew
-        )
+        crew = Crew("".join(_ids((_requester(run),))), _ids(people), _ids(roles))
+        return await DiscordRenderer.open(self._server, self._memory, run, place, self._run_dir(run.id), crew)
 
     async def gone(self, run: Run, why: str) -> None:
         """Tell the requester once: in a direct message, or else in the channel."""
@@ -136,14 +136,10 @@ class DiscordDesk:
             f"I can no longer write in the thread of run {run.id}: {why} "
             f"The run goes on; `/intern status {run.id}` in the server says how far it is."
         )
-        shown = layout(render(told(said)))
-        address = Address.parse(await self._memory.place_of(run.id) or run.request.channel or "")
-        for person in _ids([run.request.requester.rpartition(":")[2]]) or ("0",):
-            try:
-                await self._direct(int(person), shown, nonce(f"{run.id}/gone"))
-            except _FAILURES as error:
-                log.warning("discord: %s: %s", run.id, error)
-                await self._say(address.outside(), shown, nonce(f"{run.id}/gone"))
+        shown, once = layout(render(told(said))), nonce(f"{run.id}/gone")
+        if not await self._direct(_requester(run), shown, once):
+            address = Address.parse(await self._memory.place_of(run.id) or run.request.channel or "")
+            await self._say(address.outside(), shown, once)
         await self._memory.show(run.id, _TOLD_GONE, "told", "")
 
     # -- answering -------------------------------------------------------------------------------------------------
@@ -157,16 +153,17 @@ class DiscordDesk:
         once = nonce(f"{incoming.key}/{reply.card.key}/{reply.card.fallback}")
         alone = reply.private and bool(incoming.reply_to) and not address.thread
         if alone or not await self._say(address, shown, once):
-            await self._tell(incoming, shown, once)
+            await self._direct(incoming.person.id, shown, once)
 
     async def _privately(self, incoming: Incoming, shown: Layout) -> bool:
         interaction = self._interactions.get(incoming.reply_to)
         if interaction is None or interaction.is_expired():
             return False
         try:
-            await interaction.followup.send(view=shown.view, ephemeral=True)
-        except discord.HTTPException as error:
-            log.info("discord: an interaction can no longer be answered: %s", error.code)
+            with translated("an answer"):
+                await interaction.followup.send(view=shown.view, ephemeral=True)
+        except FAILURES as error:
+            log.info("discord: %s", error)
             return False
         interaction.extras["waits"] = False
         return True
@@ -177,23 +174,30 @@ class DiscordDesk:
             with translated("an answer", lambda: self._server.lacking(address)):
                 conversation = self._server.conversation(address.guild, address.here)
                 await conversation.send(view=shown.view, nonce=once, silent=True)
-        except _FAILURES as error:
+        except FAILURES as error:
             log.warning("discord: an answer could not be given: %s", error)
             return False
         return True
 
-    async def _tell(self, incoming: Incoming, shown: Layout, once: str) -> None:
+    async def _direct(self, person: str, shown: Layout, once: str) -> bool:
+        """Whether the person was told in a direct message."""
+        if not _ids((person,)):
+            return False
         try:
-            await self._direct(int(incoming.person.id), shown, once)
-        except (*_FAILURES, ValueError) as error:
-            log.warning("discord: an answer to %s could not be given: %s", incoming.person.id, error)
+            with translated("a direct message"):
+                channel = await self._server.client.create_dm(discord.Object(int(person)))
+                await channel.send(view=shown.view, nonce=once)
+        except FAILURES as error:
+            log.warning("discord: %s could not be told directly: %s", person, error)
+            return False
+        return True
 
-    async def _direct(self, person: int, shown: Layout, once: str) -> None:
-        with translated("a direct message"):
-            channel = await self._server.client.create_dm(discord.Object(person))
-            await channel.send(view=shown.view, nonce=once)
+
+def _requester(run: Run) -> str:
+    """Discord's id of who asked for the run, if it was asked for in Discord."""
+    return run.request.requester.rpartition(":")[2] if run.request.surface == NAME else ""
 
 
-def _ids(names: list[str] | tuple[str, ...]) -> tuple[str, ...]:
+def _ids(names: Iterable[str]) -> tuple[str, ...]:
     """Those that are Discord's ids."""
     return tuple(name for name in names if name.isascii() and name.isdecimal())

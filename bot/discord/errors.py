@@ -42,6 +42,15 @@ class MessageRefused(BotError):
     """Discord does not take this content."""
 
 
+FAILURES = (
+    SurfaceDown,
+    PlaceGone,
+    MessageGone,
+    ThreadArchived,
+    MessageRefused,
+)  # all that ``translated`` raises
+
+
 @contextmanager
 def translated(doing: str, lacking: Callable[[], Sequence[str]] = tuple) -> Iterator[None]:
     """Raises SurfaceDown, PlaceGone, MessageGone, ThreadArchived or MessageRefused for what discord.py raises.

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import re
 
-from bot.chat.text import clean, cut, short, short_line, units
+from bot.chat.text import clean, clean_line, cut, short, short_line, units
 
-__all__ = ["code", "code_line", "escape", "fitting", "fitting_line"]
+__all__ = ["code", "code_line", "escape", "fitted", "fitting", "fitting_line"]
 
 _JOINER = "\u2060"  # no width, no line break
 _ANYWHERE = re.compile(r"[\\`*_~|<>\[\]#]")
 _AT_A_START = re.compile(r"^([ ]*)(?:([-+])|(\d+)([.)]))", re.MULTILINE)
-_PINGS = re.compile(r"@(?=[\w&!])|://|\b(?:discord(?:app)?\.(?:gg|com|new)|dis\.gd)(?=/)", re.IGNORECASE)
+_PINGS = re.compile(r"@(?=[\w&!])|:(?=//)|\b(?:discord(?:app)?\.(?:gg|com|new)|dis\.gd)(?=/)", re.IGNORECASE)
 
 
 def escape(text: str) -> str:
@@ -45,12 +45,21 @@ def code_line(text: str) -> str:
 
 def fitting(text: str, most: int) -> str:
     """``text``, escaped, in at most ``most`` UTF-16 units."""
-    return _fitting(short(text, most), most)
+    return fitted(text, most)[0]
 
 
 def fitting_line(text: str, most: int) -> str:
     """The same on one line."""
-    return _fitting(short_line(text, most), most)
+    return fitted(text, most, one_line=True)[0]
+
+
+def fitted(text: str, most: int, *, one_line: bool = False) -> tuple[str, bool]:
+    """The same, and whether it is all of the text. Looks at a part of an endless text only."""
+    said = short_line(text, most) if one_line else short(text, most).strip()
+    if len(text) > 4 * most:
+        return _fitting(said, most), False
+    kept = _fitting(said, most)
+    return kept, kept == escape(clean_line(text) if one_line else clean(text).strip())
 
 
 def _fitting(said: str, most: int) -> str:

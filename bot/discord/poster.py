@@ -19,7 +19,7 @@ import discord
 
 from bot.cards import Card, FileLink
 from bot.chat.calling import NOBODY, Called, Crew, called
-from bot.chat.feed import PlaceGone
+from bot.chat.feed import PlaceGone, SurfaceDown
 from bot.chat.memory import ChatMemory
 from bot.chat.plain import whole
 from bot.chat.text import short_line
@@ -42,6 +42,7 @@ from bot.discord.pacer import Pacer
 from bot.discord.permissions import Parent, missing
 from bot.discord.render import Rendered, render
 from bot.present import ROOT
+from graph.deps import Run
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +65,12 @@ class Server:
     pacer: Pacer
 
     def parent(self, address: Address) -> Parent:
-        """The channel that runs are shown in. Raises PlaceGone where there is none (any more)."""
+        """The channel that runs are shown in. Raises PlaceGone where there is none (any more), SurfaceDown."""
         guild = self.client.get_guild(address.guild)
         if guild is None:
             raise PlaceGone("I am no longer in the server.")
+        if guild.unavailable:  # an outage of Discord's, or it was not loaded yet
+            raise SurfaceDown("Discord does not give me the server now.")
         channel = guild.get_channel(address.channel)
         if not isinstance(channel, Parent):
             raise PlaceGone("The channel was deleted, or I cannot see it.")
@@ -77,7 +80,7 @@ class Server:
         """Names of permissions that I lack there."""
         try:
             return missing(self.parent(address))
-        except PlaceGone:
+        except (PlaceGone, SurfaceDown):
             return []
 
     def conversation(self, guild: int, channel: int) -> discord.PartialMessageable:
@@ -91,6 +94,7 @@ class DiscordRenderer:
     server: Server
     memory: ChatMemory
     run_id: str
+    title: str
     address: Address
     folder: Path
     crew: Crew
@@ -100,14 +104,15 @@ class DiscordRenderer:
 
     @classmethod
     async def open(
-        cls, server: Server, memory: ChatMemory, run_id: str, place: str, folder: Path, crew: Crew
+        cls, server: Server, memory: ChatMemory, run: Run, place: str, folder: Path, crew: Crew
     ) -> DiscordRenderer:
-        made = cls(server, memory, run_id, Address.parse(place), folder, crew)
-        made._known = {key: handle_ for key, (handle_, _) in (await memory.shown(run_id)).items()}
+        made = cls(server, memory, run.id, run.title, Address.parse(place), folder, crew)
+        made._known = {key: handle_ for key, (handle_, _) in (await memory.shown(run.id)).items()}
         return made
 
     def delay_s(self, card: Card) -> float:
-        channel = self.address.channel if card.key == ROOT else self.address.here
+        root = self._known.get(ROOT) if card.key == ROOT else None
+        channel = message_of(root)[0] if root else self.address.here
         return self.server.pacer.delay_s(channel) if card.live and not card.asks else 0.0
 
     async def show(self, card: Card) -> str:
@@ -146,10 +151,10 @@ class DiscordRenderer:
         else:
             posted = await self._post(card, self._mark(ROOT))
         self._known[ROOT] = posted
-        await self._below_root(card.title)
+        await self._below_root()
         return posted
 
-    async def _below_root(self, title: str = "") -> None:
+    async def _below_root(self) -> None:
         """The thread of the run, made if it is not there yet: a post in a forum is one already."""
         if self.address.thread or ROOT not in self._known:
             return
@@ -159,25 +164,28 @@ class DiscordRenderer:
             thread = message  # Discord gives a thread the id of its message
             parent = self.server.parent(self.address)
             if parent.guild.get_thread(thread) is None:
-                await self._make_thread(message, title)
+                await self._make_thread(message)
         self.address = Address(self.address.guild, self.address.channel, thread)
         await self.memory.move_run(self.run_id, str(self.address))
 
-    async def _make_thread(self, message: int, title: str) -> None:
+    async def _make_thread(self, message: int) -> None:
         conversation = self.server.conversation(self.address.guild, self.address.channel)
-        with translated("a thread", lambda: self.server.lacking(self.address)):
-            try:
-                await conversation.get_partial_message(message).create_thread(
-                    name=self._name(title), auto_archive_duration=ARCHIVED_AFTER_MIN
-                )
-            except discord.HTTPException as error:
-                if error.code != HAS_THREAD:  # made, but not noted
-                    raise
+        try:
+            with translated("a thread", lambda: self.server.lacking(self.address)):
+                try:
+                    await conversation.get_partial_message(message).create_thread(
+                        name=self._name(), auto_archive_duration=ARCHIVED_AFTER_MIN
+                    )
+                except discord.HTTPException as error:
+                    if error.code != HAS_THREAD:  # made, but not noted
+                        raise
+        except MessageGone as error:
+            raise PlaceGone("The run's message was deleted before it had a thread.") from error
 
-    def _name(self, title: str) -> str:
+    def _name(self) -> str:
         """Of the thread: the task, and the run, which commands name it by."""
         ending = f" · {self.run_id}"
-        return (short_line(title, NAME_CHARS - len(ending)) or "A run") + ending
+        return (short_line(self.title, NAME_CHARS - len(ending)) or "A run") + ending
 
     async def _post_in_forum(self, forum: discord.ForumChannel, card: Card) -> str:
         shown = layout(render(card), mark=self._mark(ROOT), folder=self.folder)
@@ -185,7 +193,7 @@ class DiscordRenderer:
         await self.server.pacer.turn(forum.id)
         with translated("a post in the forum", lambda: self.server.lacking(self.address)):
             made = await forum.create_thread(
-                name=self._name(card.title),
+                name=self._name(),
                 auto_archive_duration=ARCHIVED_AFTER_MIN,
                 view=shown.view,
                 files=shown.opened(),

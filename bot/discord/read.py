@@ -111,7 +111,7 @@ def click(incoming: Incoming, claim: Claim, values: Sequence[str]) -> Incoming |
     """A click that decides, suggests, repeats or stops. ``None`` for one that opens something."""
     incoming = replace(incoming, run_id=claim.run)
     match claim.verb:
-        case "decide":
+        case "decide" | "sure":  # "sure" only where the question is no longer open: the server says so
             return _answer(incoming, claim, claim.choice)
         case "choose":
             return _answer(incoming, claim, values[0] if values else "")

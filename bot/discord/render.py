@@ -16,7 +16,7 @@ Design decisions
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from bot.cards import (
@@ -39,9 +39,9 @@ from bot.cards import (
 from bot.chat import tables
 from bot.chat.calling import ENDED
 from bot.chat.plain import STEP_MARKS, STEP_WORDS, progress_words, whole
-from bot.chat.text import blank, clean, clean_line, cut, short, short_line, units
+from bot.chat.text import blank, clean, cut, short, short_line, units
 from bot.discord.buttons import Row, choices, details
-from bot.discord.escape import code, code_line, fitting, fitting_line
+from bot.discord.escape import code, code_line, fitted
 from bot.present import ROOT
 from bot.views import words
 
@@ -50,6 +50,7 @@ MENTION_UNITS = 400  # kept for the line that calls people
 MOST_PICTURES = 10
 ALT_UNITS = 1_000
 _EXPLAINED_UNITS = 900
+_LEAST_UNITS = 40  # less room is none
 _NOTICE_UNITS = 80
 _HEAD_UNITS, _LINE_UNITS, _BLOCK_UNITS = 250, 400, 1_500
 _ITEMS, _ROWS, _CODE_LINES, _STEPS = 20, 15, 30, 30
@@ -98,8 +99,7 @@ def render(card: Card, *, editable: bool = False) -> Rendered:
     explained = _explained(message, buttons.left)
     message.room -= sum(units(part) + 1 for part in explained)
     for block in body:
-        for part in _block(message, block):
-            message.add(part)
+        _lay_out(message, block)
     text = "\n".join([*message.parts, *explained, *_notice(message)])
     pictures = [block for block in card.blocks if isinstance(block, Picture)]
     message.cut = message.cut or len(pictures) > MOST_PICTURES
@@ -110,6 +110,20 @@ def render(card: Card, *, editable: bool = False) -> Rendered:
         pictures=tuple(pictures[:MOST_PICTURES]),
         rest=whole(card) if message.cut or message.left_out else "",
     )
+
+
+def _lay_out(message: _Message, block: Block) -> None:
+    """Adds the block. Where no room is left, nothing of it is even looked at: data may hold endless texts."""
+    if isinstance(block, Picture):
+        return
+    if message.room <= _LEAST_UNITS:
+        message.left_out += 1
+        return
+    for part in _block(message, block):
+        message.add(part)
+        if message.room <= _LEAST_UNITS:
+            message.cut = True  # perhaps only its end
+            return
 
 
 @dataclass(slots=True)
@@ -136,15 +150,15 @@ class _Message:
 
     def escaped(self, text: str, most: int) -> str:
         """``text`` as markdown in at most ``most`` units; notes if that is not all of it."""
-        return self._noted(fitting(text, most), fitting, clean(text).strip() if len(text) <= most else None)
+        kept, whole_text = fitted(text, most)
+        self.cut = self.cut or not whole_text
+        return kept
 
     def line(self, text: str, most: int = _LINE_UNITS) -> str:
         """The same, on one line."""
-        return self._noted(fitting_line(text, most), fitting_line, text if len(text) <= most else None)
-
-    def _noted(self, kept: str, fit: Callable[[str, int], str], said: str | None) -> str:
-        self.cut = self.cut or said is None or kept.strip() != fit(said, TEXT_UNITS * 4).strip()
-        return kept.strip()
+        kept, whole_text = fitted(text, most, one_line=True)
+        self.cut = self.cut or not whole_text
+        return kept
 
     def more(self, count: int, what: str = "") -> list[str]:
         """A line for what a list has beyond its limit, if anything."""
@@ -305,7 +319,8 @@ def _steps(message: _Message, steps: Sequence[Step]) -> Iterable[str]:
 
 
 def _step_line(step: Step) -> str:
-    said = ": ".join(part for part in (clean_line(step.label), clean_line(step.detail)) if not blank(part))
+    parts = (short_line(part, _LINE_UNITS) for part in (step.label, step.detail))
+    said = ": ".join(part for part in parts if not blank(part))
     return f"{STEP_WORDS[step.state].capitalize()}: {said}"
 
 

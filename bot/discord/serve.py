@@ -16,6 +16,7 @@ from bot.settings import Settings, SettingsError
 from bot.wiring import App
 
 Say = Callable[[str], None]
+CLOSE_S = 5.0
 NO_INTENT = (
     "Discord does not let me read messages: switch on “Message Content Intent” on the application's page “Bot”, "
     "see docs/discord.md."
@@ -53,7 +54,12 @@ async def serve(app: App, stop: asyncio.Event, say: Say) -> None:
                 task.cancel()
             await bot.close()
             await asyncio.gather(ready, stopped, return_exceptions=True)
-        await connected
+            await asyncio.wait({connected}, timeout=CLOSE_S)
+            if not connected.done():  # waiting to connect once more
+                connected.cancel()
+                await asyncio.wait({connected})
+        if not connected.cancelled():
+            connected.result()
 
 
 async def _connect(bot: InternBot) -> None:
@@ -83,4 +89,6 @@ def _greet(app: App, bot: InternBot, say: Say) -> None:
     if not servers:
         say("Discord: I am in no server yet; `intern doctor` prints the address to invite me with.")
     if not is_synced(bot.tree, app.deps.home, bot.application_id or 0, app.settings.discord_guild_id):
-        say("Discord: the commands are new or have changed; run `intern release` once so that Discord shows them.")
+        say(
+            "Discord: the commands are new or have changed; run `intern release` once so that Discord shows them."
+        )

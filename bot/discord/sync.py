@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 FILE = "discord-commands.json"
 NOT_ACCEPTED = (
-    "DISCORD_TOKEN is not accepted by Discord: copy it again from the application's page “Bot”, see docs/discord.md."
+    "DISCORD_TOKEN is not accepted by Discord: copy it again from the application's page “Bot”, "
+    "as docs/discord.md says."
 )
 
 

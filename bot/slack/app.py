@@ -72,9 +72,9 @@ class SlackApp:
     def _listen(self) -> None:
         bolt = self.bolt
         bolt.command("/intern")(self._command)
-        for name in ("app_mention", "message"):
-            # Bolt acknowledges an event before its listener runs, but after its middleware: there it is kept.
-            bolt.event(name, middleware=[self._message])(self._kept)
+        # Bolt acknowledges an event before its listener runs, but after its middleware: there it is kept.
+        bolt.event("app_mention", middleware=[self._message])(self._kept)
+        bolt.event("message", middleware=[self._message])(self._kept)
         bolt.event("app_home_opened")(self._home)
         bolt.shortcut("train_on_file")(self._shortcut)
         bolt.action(re.compile(""))(self._action)  # every one: read.click tells them apart

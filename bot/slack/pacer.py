@@ -58,4 +58,4 @@ class Pacer:
 
 def _edits_per_s() -> float:
     """At which the bucket fills: what is left of a minute's edits after a burst."""
-    return EDITS_PER_MINUTE / 60
+    return (EDITS_PER_MINUTE - EDIT_BURST) / 60

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.bot.console_surface import ConsoleSurface
+from tests.bot.discord.conftest import server
+from tests.bot.discord.surface import DiscordSurface
 from tests.bot.slack.conftest import local_slack, office, slack
 from tests.bot.slack.surface import SlackSurface
 from tests.contract.surface import Jobs
 
-__all__ = ["local_slack", "office", "slack"]
+__all__ = ["local_slack", "office", "server", "slack"]
 
 
 @pytest.fixture
@@ -22,3 +24,8 @@ def console_surface(tmp_path: Path) -> ConsoleSurface:
 @pytest.fixture
 def slack_surface(office: SlackSurface) -> SlackSurface:
     return office
+
+
+@pytest.fixture
+def discord_surface(server: DiscordSurface) -> DiscordSurface:
+    return server

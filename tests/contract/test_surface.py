@@ -15,7 +15,7 @@ from tests.graph.world import PROGRESS, SENTENCE
 PUBLISH_TO = "folder:/models"
 
 
-@pytest.fixture(params=["console", "slack"])
+@pytest.fixture(params=["console", "slack", "discord"])
 def surface(request: pytest.FixtureRequest) -> Surface:
     found: Surface = request.getfixturevalue(f"{request.param}_surface")
     return found
