@@ -63,7 +63,7 @@ async def open_app(settings: Settings, parts: Parts = Parts()) -> AsyncIterator[
     path, home = database_path(settings), settings.home
     store = await SqliteStore.open(path)
     try:
-        async with sqlite_saver(path) as saver:
+        async with sqlite_saver(path, store.turn) as saver:
             deps = Deps(
                 store=store,
                 backends=parts.backends if parts.backends is not None else backends(settings, home),

@@ -33,7 +33,7 @@ async def check(settings: Settings, home: Path) -> list[Check]:
     if settings.discord_token is None:
         return []
     without_voice()
-    client = discord.Client(intents=discord.Intents.none())
+    client = discord.Client(intents=discord.Intents(guilds=True))
     async with client:
         try:
             with translated("the log-in"):

@@ -32,7 +32,8 @@ class SqliteStore(LedgerTable):
 
     def __init__(self, db: aiosqlite.Connection) -> None:
         self.db = db
-        self._write = asyncio.Lock()  # one transaction at a time on our one connection
+        # One transaction at a time on our one connection; the checkpoints' connection stands in the same line.
+        self.turn = asyncio.Lock()
 
     @classmethod
     async def open(cls, path: Path) -> SqliteStore:
@@ -282,7 +283,7 @@ class SqliteStore(LedgerTable):
         self, run_id: str | None = None, fence: int | None = None
     ) -> AsyncIterator[aiosqlite.Connection]:
         """One short write; refused with LeaseLost where ``fence`` is no longer the run's. Raises StoreError."""
-        async with self._write:
+        async with self.turn:
             with _Words():
                 try:
                     await self.db.execute("BEGIN IMMEDIATE")

@@ -6,15 +6,30 @@ is the contract.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import aiosqlite
+
+from graph.errors import StoreError
 from graph.holder import Holder
 from graph.store.sqlite import SqliteStore
 
 LEADER_S = 15.0  # how long a process that shows a surface's runs may be silent
 INBOX_S = 300.0  # after that another process handles what this one took in
+
+
+@dataclass(frozen=True, slots=True)
+class _Coming:
+    """On its way into the inbox. ``new``: the answer to who hands it in, cancelled where they wait no longer."""
+
+    key: str
+    body: str
+    at: str
+    new: asyncio.Future[bool]
 
 
 class SurfaceTables:
@@ -24,6 +39,8 @@ class SurfaceTables:
         self._store = store
         self._surface = surface
         self._me = str(Holder.me())
+        self._coming: list[_Coming] = []
+        self._keeping: asyncio.Task[None] | None = None
 
     # -- which run is shown where ----------------------------------------------------------------------------
 
@@ -97,16 +114,50 @@ class SurfaceTables:
     # -- what came in ------------------------------------------------------------------------------------------
 
     async def accept(self, key: str, body: Mapping[str, Any], at: str) -> bool:
-        """Keep what came in, before it is acknowledged; ``False`` where it has come in already."""
-        async with (
-            self._store.transaction() as db,
-            db.execute(
-                "INSERT INTO inbox (surface, key, body, at, holder) VALUES (?, ?, ?, ?, ?) "
-                "ON CONFLICT (surface, key) DO NOTHING",
-                (self._surface, key, json.dumps(body), at, self._me),
-            ) as cursor,
-        ):
-            return cursor.rowcount == 1
+        """Keep what came in, before it is acknowledged; ``False`` where it has come in already.
+
+        What comes in at once is kept in one transaction: an acknowledgement must not stand in line behind two
+        hundred others. Whoever gives up waiting has not handed anything in.
+        """
+        new: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._coming.append(_Coming(key, json.dumps(body), at, new))
+        if self._keeping is None or self._keeping.done():
+            self._keeping = asyncio.create_task(self._keep())
+        return await new
+
+    async def _keep(self) -> None:
+        while self._coming:
+            taken: list[_Coming] = []
+            try:
+                async with self._store.transaction() as db:
+                    taken, self._coming = self._coming, []  # all that came in until it was our turn
+                    wanted = [c for c in taken if not c.new.done()]
+                    kept = await self._insert(db, wanted)
+                    for key in kept - {c.key for c in wanted if not c.new.cancelled()}:
+                        await db.execute(
+                            "DELETE FROM inbox WHERE surface = ? AND key = ?", (self._surface, key)
+                        )
+            except StoreError as error:
+                for coming in taken or self._coming:
+                    if not coming.new.done():
+                        coming.new.set_exception(error)
+                self._coming = [c for c in self._coming if not c.new.done()]
+                continue
+            for coming in wanted:
+                if not coming.new.done():
+                    coming.new.set_result(coming.key in kept)
+                    kept.discard(coming.key)  # the same thing twice at once is new once
+
+    async def _insert(self, db: aiosqlite.Connection, wanted: Sequence[_Coming]) -> set[str]:
+        """The keys that were not there yet."""
+        rows = json.dumps([(c.key, c.body, c.at) for c in wanted])
+        async with db.execute(
+            "INSERT INTO inbox (surface, key, body, at, holder) SELECT ?, json_extract(value, '$[0]'), "
+            "json_extract(value, '$[1]'), json_extract(value, '$[2]'), ? FROM json_each(?) WHERE true "
+            "ON CONFLICT (surface, key) DO NOTHING RETURNING key",
+            (self._surface, self._me, rows),
+        ) as cursor:
+            return {str(row[0]) for row in await cursor.fetchall()}
 
     async def finish(self, key: str) -> None:
         """It has been handled; its words are no longer kept."""

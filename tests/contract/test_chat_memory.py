@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from langgraph.checkpoint.base import empty_checkpoint
 
 from bot.chat.memory import ChatMemory
+from graph.errors import StoreError
 from graph.names import EventType
 from graph.state import Request
+from graph.store.checkpoints import sqlite_saver
 from graph.store.sqlite import SqliteStore
 from graph.store.surfaces import LEADER_S, SurfaceTables
 
@@ -116,3 +119,54 @@ async def test_one_process_leads(store: SqliteStore, memory: ChatMemory) -> None
     assert not await memory.lead(102.0 + 2 * LEADER_S)
     await second.stop_leading()
     assert await memory.lead(102.0 + 2 * LEADER_S)
+
+
+async def test_what_comes_in_at_once_is_kept_each_once(memory: ChatMemory) -> None:
+    keys = [f"k{n % 100}" for n in range(200)]
+    new = await asyncio.gather(*(memory.accept(key, {"n": n}, AT) for n, key in enumerate(keys)))
+    assert new == [True] * 100 + [False] * 100
+    as_another_process(memory)
+    kept = await memory.left_over("2027")
+    assert dict(kept) == {f"k{n}": {"n": n} for n in range(100)}
+    assert not any(await asyncio.gather(*(memory.accept(key, {}, AT) for key in keys)))
+
+
+async def test_what_nobody_waits_for_any_more_was_not_handed_in(
+    store: SqliteStore, memory: ChatMemory
+) -> None:
+    async with store.transaction():  # others write just now
+        given_up = asyncio.create_task(memory.accept("given up", {}, AT))
+        waits = asyncio.create_task(memory.accept("waits", {}, AT))
+        while len(memory._coming) < 2:  # type: ignore[attr-defined]
+            await asyncio.sleep(0)
+        given_up.cancel()
+        await asyncio.gather(given_up, return_exceptions=True)
+    assert await waits
+    assert await memory.accept("given up", {}, AT)
+
+
+async def test_where_nothing_can_be_kept_everybody_is_told(store: SqliteStore, memory: ChatMemory) -> None:
+    async with store.transaction() as db:
+        await db.execute("ALTER TABLE inbox RENAME TO elsewhere")
+    told = await asyncio.gather(*(memory.accept(f"k{n}", {}, AT) for n in range(3)), return_exceptions=True)
+    assert [type(error) for error in told] == [StoreError] * 3
+    async with store.transaction() as db:
+        await db.execute("ALTER TABLE elsewhere RENAME TO inbox")
+    assert await memory.accept("k0", {}, AT)
+
+
+async def test_checkpoints_and_the_store_stand_in_one_line(store: SqliteStore, tmp_path: Path) -> None:
+    async with sqlite_saver(tmp_path / "intern.db", store.turn) as saver:
+        where = {"configurable": {"thread_id": "r1", "checkpoint_ns": ""}}
+        async with store.transaction() as db:
+            await db.execute("DELETE FROM inbox")
+            put = asyncio.create_task(saver.aput(where, empty_checkpoint(), {}, {}))  # type: ignore[arg-type]
+            assert not await settles(put)  # else it would wait in SQLite, for its time to be up
+        await put
+        assert await saver.aget_tuple(where) is not None  # type: ignore[arg-type]
+
+
+async def settles(task: asyncio.Task[object]) -> bool:
+    """Whether it ends while nobody else does anything."""
+    done, _ = await asyncio.wait({task}, timeout=0.2)
+    return bool(done)

@@ -61,7 +61,7 @@ class World:
 
     @classmethod
     def make(cls) -> World:
-        env = simcord.Env(discord.Client(intents=discord.Intents.none()), settle_timeout=15.0)
+        env = simcord.Env(discord.Client(intents=discord.Intents(guilds=True)), settle_timeout=15.0)
         guild = env.create_guild("Team")
         names = {ASKER: "Alice", APPROVER: "Bob", OTHER_APPROVER: "Carol", STRANGER: "Mallory"}
         people = {who: guild.add_member(env.create_user(name)) for who, name in names.items()}

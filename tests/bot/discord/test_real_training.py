@@ -26,7 +26,7 @@ async def test_from_the_command_to_the_published_folder(
     server.real, server.wait_s = True, 1500.0
     server.env = {"HF_ENDPOINT": "http://127.0.0.1:9", "INTERN_PUBLISH_TO": f"folder:{published}"}
     async with server.process():
-        await server.start(SENTENCE)
+        await server.start(SENTENCE, minutes=3.0)
         await server.sees("Which data shall I use?")
     async with server.process():
         await server.press("use:1")
