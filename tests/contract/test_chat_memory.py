@@ -155,11 +155,9 @@ async def test_where_nothing_can_be_kept_everybody_is_told(store: SqliteStore, m
     assert await memory.accept("k0", {}, AT)
 
 
-async def test_checkpoints_and_the_store_stand_in_one_line(
-    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("graph.store.checkpoints.BUSY_TIMEOUT_S", 0.0)  # who waits in SQLite fails
+async def test_checkpoints_and_the_store_stand_in_one_line(store: SqliteStore, tmp_path: Path) -> None:
     async with sqlite_saver(tmp_path / "intern.db", store.turn) as saver:
+        await saver.conn.execute("PRAGMA busy_timeout = 0")  # who waits in SQLite fails
         where = {"configurable": {"thread_id": "r1", "checkpoint_ns": ""}}
         async with store.transaction() as db:
             put = asyncio.create_task(saver.aput(where, empty_checkpoint(), {}, {}))  # type: ignore[arg-type]
