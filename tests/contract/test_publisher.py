@@ -16,7 +16,7 @@ from graph.errors import PublishError, PublishRefused
 from graph.publishing.folder import NOTE, FolderPublisher
 from graph.publishing.hub import HubPublisher
 from tests.graph.publishing.runs import PRIVATE, make_run, tree
-from tests.hubserver import OWNER_TOKEN, HubServer
+from tests.hub.server import OWNER_TOKEN, HubServer
 
 SECRET = "a-secret-of-this-process"
 

@@ -18,7 +18,7 @@ from graph.research.hub import HubSource
 from graph.research.localfile import LocalFileSource
 from graph.state import TaskSpec
 from tests.graph.research.packs import MODEL, FakePip, contents
-from tests.hubserver import HubServer, Repo
+from tests.hub.server import HubServer, Repo
 
 TASK = TaskSpec(
     "Tell positive from negative product reviews.",

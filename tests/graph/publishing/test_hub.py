@@ -13,7 +13,7 @@ from graph.errors import PublishError, PublishRefused
 from graph.names import FailureKind
 from graph.publishing.hub import HubPublisher
 from tests.graph.publishing.runs import HUB, make_run
-from tests.hubserver import OWNER_TOKEN, READ_TOKEN, Fault, HubServer, Repo
+from tests.hub.server import OWNER_TOKEN, READ_TOKEN, Fault, HubServer, Repo
 
 
 class World:
@@ -84,7 +84,7 @@ async def test_somebody_elses_commit_in_between_is_kept(world: World) -> None:
 async def test_what_is_read_back_has_to_be_what_was_sent(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.hubserver.base64.b64decode", lambda text: b"something else")
+    monkeypatch.setattr("tests.hub.server.base64.b64decode", lambda text: b"something else")
     with pytest.raises(PublishError, match="not what was sent"):
         await world.publish()
 

@@ -15,7 +15,7 @@ from graph.names import FailureKind
 from graph.research.hub import HubSource
 from graph.state import Constraints, TaskSpec
 from tests.graph.research.packs import MODEL
-from tests.hubserver import OWNER_TOKEN, Fault, HubServer, Repo
+from tests.hub.server import OWNER_TOKEN, Fault, HubServer, Repo
 
 CSV = b"text,label\n" + b"".join(b"row %d,a\n" % i for i in range(200))
 TASK = TaskSpec("Sort reviews.", "Reviews", None, keywords=("reviews",))
@@ -160,7 +160,7 @@ async def test_a_large_file_with_another_hash_is_refused(
 ) -> None:
     world.repo.lfs = frozenset({"train.csv"})
     assert await world.fetch() == CSV
-    monkeypatch.setattr("tests.hubserver.sha256", lambda content: "0" * 64)
+    monkeypatch.setattr("tests.hub.server.sha256", lambda content: "0" * 64)
     with pytest.raises(SourceError, match="damaged"):
         await world.fetch()
 

@@ -1,0 +1,1 @@
+"""A stand-in for the Hugging Face Hub, spoken to by the real client libraries."""
