@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from graph.deps import Deps
@@ -25,6 +26,13 @@ async def predict(
     model = deps.run_dir(run_id) / "model"
     if not (model / "config.json").is_file():
         raise StageFailed(f"Run {run_id} has no model yet.", f"`intern show {run_id}` says how far it is.")
+    return await ask_model(deps, run_id, model, texts, allow_unisolated=allow_unisolated)
+
+
+async def ask_model(
+    deps: Deps, run_id: str, model: Path, texts: Sequence[str], *, allow_unisolated: bool
+) -> list[Mapping[str, Any]]:
+    """As :func:`predict`, of the packaged model in the folder ``model``."""
     cut = [text[:MAX_TEXT_CHARS] for text in texts]
     key = f"{run_id}-try-{hashlib.sha256(repr((cut, deps.at())).encode()).hexdigest()[:12]}"
     config = {"model": "in/model", "texts": cut}

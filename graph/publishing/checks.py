@@ -13,7 +13,7 @@ import hashlib
 import pickletools
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from graph.deps import PublishFile
@@ -58,8 +58,9 @@ class Checked:
     warnings: tuple[str, ...]
 
 
-def check(items: Sequence[Item], secrets: Iterable[str] = ()) -> Checked:
-    """Sizes and hashes of what would be published; PublishRefused at the first thing that must not be."""
+def check(items: Sequence[Item], secrets: Iterable[str] = (), repo: str = "") -> Checked:
+    """Sizes and hashes of what would be published (to ``repo``); PublishRefused at the first thing that must not
+    be."""
     if not items:
         raise PublishRefused("There is nothing to publish.", "Let the run finish first.")
     known = [s.encode() for s in secrets if len(s) >= _MIN_SECRET_CHARS]
@@ -67,7 +68,7 @@ def check(items: Sequence[Item], secrets: Iterable[str] = ()) -> Checked:
     for item in items:
         _refuse_pickle(item)
         file, warning = _read(item, known)
-        files.append(file)
+        files.append(replace(file, repo=repo))
         if warning:
             warnings.append(warning)
     return Checked(tuple(files), tuple(warnings))

@@ -13,13 +13,15 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from pydantic import SecretStr
 
-from graph.deps import Publication, PublishFile
+from graph.deps import Publication, PublishFile, Steps, Verify
 from graph.errors import PublishError
 from graph.names import FailureKind
 from graph.publishing.checks import Checked, check
@@ -45,16 +47,30 @@ class FolderPublisher:
                 f"{path} cannot be written.", "Name a folder that you may write.", FailureKind.DENIED
             )
 
-    async def dry_run(self, folder: Path) -> tuple[PublishFile, ...]:
+    async def dry_run(self, folder: Path, target: str = "") -> tuple[PublishFile, ...]:
         return (await self.checked(folder)).files
 
     async def checked(self, folder: Path) -> Checked:
         """As :meth:`dry_run`, with the warnings."""
         return await asyncio.to_thread(self._check, run_items(folder))
 
-    async def publish(self, folder: Path, target: str, *, private: bool, key: str) -> Publication:
-        """``private``: only this user may open the folder. Raises PublishRefused, PublishError."""
+    async def publish(
+        self,
+        folder: Path,
+        target: str,
+        *,
+        private: bool,
+        key: str,
+        steps: Steps,
+        verify: Verify | None = None,
+    ) -> Publication:
+        """``private``: only this user may open the folder. It appears in one rename, after each file's hash was
+        compared, so there are no ``steps`` to keep and nothing to ``verify``. Raises PublishRefused, PublishError."""
         return await asyncio.to_thread(self._publish, folder, target.removeprefix("folder:"), private, key)
+
+    async def unpublish(self, publication: Mapping[str, Any], *, keep: bool) -> tuple[str, ...]:
+        """Delete the folder where it is as it was published; ``keep``: let only this user open it."""
+        return (await asyncio.to_thread(_withdraw, publication, keep),)
 
     def _check(self, items: Sequence[Item]) -> Checked:
         return check(items, [secret.get_secret_value() for secret in self._secrets])
@@ -119,6 +135,30 @@ def _note(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return note if isinstance(note, dict) else None
+
+
+def _withdraw(publication: Mapping[str, Any], keep: bool) -> str:
+    path = Path(url2pathname(urlsplit(str(publication["url"])).path))
+    if not path.is_dir():
+        return f"{path} was already gone."
+    files = [[f["path"], f["bytes"], f["sha256"]] for f in publication["files"]]
+    ours = {name for name, _, _ in files} | {NOTE}
+    if not _holds(path, {"files": files}) or any(
+        f.relative_to(path).as_posix() not in ours for f in path.rglob("*") if not f.is_dir()
+    ):
+        return f"{path} has changed since it was published: it was left as it is."
+    try:
+        if keep:
+            path.chmod(0o700)
+            return f"{path} can be opened by this user only."
+        shutil.rmtree(path)
+    except OSError as error:
+        raise PublishError(
+            f"{path} could not be taken back: {error.strerror or error}.",
+            "Check its permissions.",
+            FailureKind.DENIED,
+        ) from error
+    return f"{path} is deleted."
 
 
 def _may_replace(path: Path) -> None:

@@ -1,50 +1,37 @@
-"""Publishing to the Hugging Face Hub: a model repository and, for a target with ``+space``, a Space of that
-name.
+"""Publishing to the Hugging Face Hub: a model, and where the target says so its Space and its split.
 
-- Each repository gets one commit with ``parent_commit``: all files or none, and nobody else's change is lost.
-- Idempotent: the head's files are compared first, by hash. A commit that landed although its answer was lost
-  is found by that, and so is a publication that is repeated. The commit's message carries the key of the
-  effect.
-- Afterwards the files are read back from the commit and compared again.
-- What exists already keeps its visibility: a private publication never lands in a public repository, nor the
-  other way round. Files of an earlier publication that this one lacks stay; the Hub keeps every version.
+- **Nothing or all.** New repositories are made private, filled with one commit each (``parent_commit``: nobody
+  else's change is lost), read back by hash, and the model is fetched anew and asked. Only then are they shown, each
+  after those that it refers to, and a collection after them.
+- **Once.** Every step is in the effects ledger, and looks before it acts: what landed although its answer, or this
+  process, was lost is found. The commit's message carries the key of the publication.
+- **Nothing of anybody else's.** A repository that exists with other content gets a pull request; its visibility
+  stays, and one of another visibility than approved is refused. Taking back knows what this publication made.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import re
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import SecretStr
 
-from graph.deps import Publication, PublishFile
+from graph.deps import Checkup, Publication, PublishedRepo, PublishFile, Steps, Verify
 from graph.errors import PublishError
 from graph.names import FailureKind
+from graph.publishing import collection, repository
 from graph.publishing.checks import Checked, check
-from graph.publishing.layout import Item, model_items, space_items
+from graph.publishing.layout import Item, hub_items
+from graph.publishing.repository import Repo, Upload
+from graph.publishing.target import Target, parse_target
 from graph.research.hubclient import HubClient, Sleep
 
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
-
 UPLOAD_TIMEOUT_S = 3600.0
-_TARGET = re.compile(r"(?:hub:)?(?:(?P<owner>[\w.-]+)/)?(?P<name>[\w.-]+?)(?P<space>\+space)?")
 _WRITERS = frozenset({"admin", "write", "contributor"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Repo:
-    id: str
-    type: str  # "model" or "space"
-
-    @property
-    def what(self) -> str:
-        return f"the {'Space' if self.type == 'space' else 'model'} {self.id}"
 
 
 class HubPublisher:
@@ -64,27 +51,81 @@ class HubPublisher:
         self._secrets = (*secrets, *([token] if token else []))
 
     async def check(self, target: str) -> None:
-        await self.namespace(_parse(target)[0])
+        await self.namespace(parse_target(target).owner)
 
-    async def dry_run(self, folder: Path) -> tuple[PublishFile, ...]:
-        return (await self.checked(folder)).files
+    async def dry_run(self, folder: Path, target: str = "") -> tuple[PublishFile, ...]:
+        return (await self.checked(folder, target)).files
 
-    async def checked(self, folder: Path) -> Checked:
+    async def checked(self, folder: Path, target: str = "") -> Checked:
         """As :meth:`dry_run`, with the warnings."""
-        return await asyncio.to_thread(self._check, model_items(folder))
+        plan = parse_target(target) if target else Target(None, "model")
+        repo_id = f"{plan.owner}/{plan.name}" if plan.owner else plan.name
 
-    async def publish(self, folder: Path, target: str, *, private: bool, key: str) -> Publication:
-        """``target``: ``hub:OWNER/NAME``, or ``hub:NAME`` in the token's namespace; ``+space`` at its end."""
-        owner, name, with_space = _parse(target)
-        jobs = [("model", model_items(folder))]
-        if with_space:
-            jobs.append(("space", space_items(folder)))
-        checked = [await asyncio.to_thread(self._check, items) for _, items in jobs]
-        repo_id = f"{await self.namespace(owner)}/{name}"
-        published = []
-        for (kind, items), found in zip(jobs, checked, strict=True):
-            published.append(await self._publish(_Repo(repo_id, kind), items, found.files, private, key))
-        return published[0]
+        def gather() -> Checked:
+            with tempfile.TemporaryDirectory() as made:
+                checked = [
+                    self._check(hub_items(folder, kind, repo_id, Path(made), plan.rows), kind)
+                    for kind in plan.kinds
+                ]
+            files = tuple(file for part in checked for file in part.files)
+            return Checked(files, tuple(warning for part in checked for warning in part.warnings))
+
+        return await asyncio.to_thread(gather)
+
+    async def publish(
+        self,
+        folder: Path,
+        target: str,
+        *,
+        private: bool,
+        key: str,
+        steps: Steps,
+        verify: Verify | None = None,
+    ) -> Publication:
+        """``target``: see :mod:`graph.publishing.target`. Raises PublishRefused, PublishError."""
+        plan = parse_target(target)
+        owner = await self.namespace(plan.owner)
+        with tempfile.TemporaryDirectory() as made:
+            uploads = await asyncio.to_thread(self._uploads, folder, plan, f"{owner}/{plan.name}", Path(made))
+            new = {upload.repo: await self._is_new(upload.repo, private, steps) for upload in uploads}
+            repos = [await self._put(upload, key, new[upload.repo], steps) for upload in uploads]
+        model = next(i for i, upload in enumerate(uploads) if upload.repo.type == "model")
+        checkup = await self._ask(uploads[model], repos[model].revision, steps, verify)
+        if not private:
+            if checkup is not None and checkup.differing:
+                raise PublishError(
+                    f"It is not shown to everyone, because it is not what was measured: {checkup.detail}",
+                    "It stays private; train and publish again.",
+                    FailureKind.DATA_ERROR,
+                )
+            for upload in uploads:
+                if new[upload.repo]:
+                    await self._step(steps, upload.repo, "show", repository.show)
+        slug, made_it = await self._group(owner, plan.name, uploads, private, steps)
+        files = tuple(file for upload in uploads for file in upload.files)
+        first = repos[model]
+        return Publication(first.url, first.revision, files, tuple(repos), slug, made_it, checkup)
+
+    async def unpublish(self, publication: Mapping[str, Any], *, keep: bool) -> tuple[str, ...]:
+        """``keep``: what this publication made becomes private instead of being deleted. Raises PublishError."""
+        repos = [PublishedRepo(**repo) for repo in publication.get("repos") or ()]
+        said = []
+        if slug := publication.get("collection"):
+            created = bool(publication.get("collection_created"))
+            said.append(
+                await self.client.call(
+                    "the collection", lambda api: collection.withdraw(api, slug, created, repos)
+                )
+            )
+        for repo in reversed(repos):  # the Space before the model that it shows
+            paths = [f["path"] for f in publication.get("files") or () if f.get("repo") == repo.type]
+            said.append(
+                await self.client.call(
+                    Repo(repo.id, repo.type).what,
+                    lambda api, repo=repo, paths=paths: repository.withdraw(api, repo, paths, keep),  # type: ignore[misc]
+                )
+            )
+        return tuple(said)
 
     async def namespace(self, owner: str | None) -> str:
         """The owner to publish under; PublishError where the token may not write. Ask before training."""
@@ -114,98 +155,103 @@ class HubPublisher:
             )
         return owner or mine[0]
 
-    def _check(self, items: Sequence[Item]) -> Checked:
-        return check(items, [secret.get_secret_value() for secret in self._secrets])
+    # -- steps -----------------------------------------------------------------------------------------------
 
-    async def _publish(
-        self, repo: _Repo, items: Sequence[Item], files: Sequence[PublishFile], private: bool, key: str
-    ) -> Publication:
-        wanted = {file.path: file for file in files}
-        oids = await asyncio.to_thread(lambda: {item.path: _git_oid(item.source) for item in items})
+    def _check(self, items: Sequence[Item], kind: str) -> Checked:
+        return check(items, [secret.get_secret_value() for secret in self._secrets], kind)
 
-        def create(api: HfApi) -> bool | None:
-            api.create_repo(
-                repo.id,
-                repo_type=repo.type,
-                private=private,
-                exist_ok=True,
-                space_sdk="gradio" if repo.type == "space" else None,
-            )
-            return api.repo_info(repo.id, repo_type=repo.type).private
+    def _uploads(self, folder: Path, plan: Target, repo_id: str, made: Path) -> list[Upload]:
+        uploads = []
+        for kind in plan.kinds:
+            items = hub_items(folder, kind, repo_id, made, plan.rows)
+            oids = {item.path: repository.git_oid(item.source) for item in items}
+            uploads.append(Upload(Repo(repo_id, kind), items, self._check(items, kind).files, oids))
+        return uploads
 
-        def commit(api: HfApi) -> str:
-            # Compared first on every attempt: an earlier one may have landed although its answer was lost.
-            return _landed(api, repo, wanted, oids) or _commit(api, repo, items, key)
+    async def _step(self, steps: Steps, repo: Repo, name: str, function: Any) -> Mapping[str, Any]:
+        return await steps.once(
+            repo.step(name), lambda: self.client.call(repo.what, lambda api: function(api, repo))
+        )
 
-        def read_back(api: HfApi) -> str | None:
-            return _landed(api, repo, wanted, oids, revision)
-
-        is_private = await self.client.call(repo.what, create)
-        if is_private is not None and is_private != private:
+    async def _is_new(self, repo: Repo, private: bool, steps: Steps) -> bool:
+        """Whether the repository is this publication's own. Raises PublishError for one of another visibility."""
+        found = await self._step(steps, repo, "look", repository.look)
+        if found["existed"] and found["private"] is not None and found["private"] != private:
             raise PublishError(
-                f"{repo.id} exists and is {'private' if is_private else 'public'}, not as approved.",
+                f"{repo.id} exists and is {'private' if found['private'] else 'public'}, not as approved.",
                 "Choose another name, or change it on its page.",
                 FailureKind.DENIED,
             )
-        revision = await self.client.call(repo.what, commit, UPLOAD_TIMEOUT_S)
-        if await self.client.call(repo.what, read_back) is None:
+        return not found["existed"]
+
+    async def _put(self, upload: Upload, key: str, new: bool, steps: Steps) -> PublishedRepo:
+        repo = upload.repo
+        if new:
+            await self._step(steps, repo, "create", repository.create)
+        put = await steps.once(
+            repo.step(f"fill-{upload.digest}"),
+            lambda: self.client.call(
+                repo.what, lambda api: repository.fill(api, upload, key, new), UPLOAD_TIMEOUT_S
+            ),
+        )
+        revision = str(put["revision"])
+        if not await self.client.call(repo.what, lambda api: repository.read_back(api, upload, revision)):
             raise PublishError(
                 f"What the Hub holds of {repo.id} is not what was sent.",
                 "Publish again.",
                 FailureKind.UNKNOWN,
             )
-        page = self.client.page(f"spaces/{repo.id}" if repo.type == "space" else repo.id)
-        return Publication(page, revision, tuple(files))
-
-
-def _landed(
-    api: HfApi,
-    repo: _Repo,
-    wanted: Mapping[str, PublishFile],
-    oids: Mapping[str, str],
-    revision: str | None = None,
-) -> str | None:
-    """The commit at ``revision`` (the head) if every file stands there with its hash, else ``None``."""
-    ask = api.space_info if repo.type == "space" else api.model_info
-    info = ask(repo.id, revision=revision, files_metadata=True)
-    there = {sibling.rfilename: sibling for sibling in info.siblings or ()}
-    for path, file in wanted.items():
-        found = there.get(path)
-        if found is None:
-            return None
-        same = found.lfs.sha256 == file.sha256 if found.lfs else found.blob_id == oids[path]
-        if not same:
-            return None
-    return info.sha
-
-
-def _commit(api: HfApi, repo: _Repo, items: Sequence[Item], key: str) -> str:
-    from huggingface_hub import CommitOperationAdd
-
-    head = api.repo_info(repo.id, repo_type=repo.type).sha
-    done = api.create_commit(
-        repo.id,
-        [CommitOperationAdd(item.path, item.source) for item in items],
-        commit_message=f"Publish by ml-intern ({key})",
-        repo_type=repo.type,
-        parent_commit=head,
-    )
-    return str(done.oid)
-
-
-def _git_oid(path: Path) -> str:
-    """The hash by which git and the Hub know a small file's content."""
-    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _parse(target: str) -> tuple[str | None, str, bool]:
-    match = _TARGET.fullmatch(target)
-    if match is None:
-        raise PublishError(
-            f"{target[:80]!r} is no place on the Hub.", "Write it as hub:OWNER/NAME.", FailureKind.DATA_ERROR
+        page = self.client.page(repo.page)
+        return PublishedRepo(
+            repo.id, repo.type, page, revision, new, put.get("pull_request") or "", put.get("number")
         )
-    return match["owner"], match["name"], bool(match["space"])
+
+    async def _ask(
+        self, upload: Upload, revision: str, steps: Steps, verify: Verify | None
+    ) -> Checkup | None:
+        """What the model says when it is fetched from the Hub at ``revision``."""
+        if verify is None:
+            return None
+
+        async def ask() -> Mapping[str, Any]:
+            with tempfile.TemporaryDirectory() as place:
+                into = Path(place) / "model"
+                wrong = await self.client.call(
+                    upload.repo.what,
+                    lambda api: repository.fetch(api, upload, revision, into),
+                    UPLOAD_TIMEOUT_S,
+                )
+                if wrong:
+                    raise PublishError(
+                        f"{wrong[0]} came back from the Hub other than it was sent.",
+                        "Publish again.",
+                        FailureKind.UNKNOWN,
+                    )
+                await asyncio.to_thread(
+                    shutil.rmtree, into / ".cache", ignore_errors=True
+                )  # the client's own
+                said = await verify(into)
+            return {"rows": said.rows, "differing": said.differing, "detail": said.detail}
+
+        return Checkup(**await steps.once(upload.repo.step(f"ask-{revision}"), ask))
+
+    async def _group(
+        self, owner: str, name: str, uploads: Sequence[Upload], private: bool, steps: Steps
+    ) -> tuple[str, bool]:
+        """The slug of the collection and whether it is new; an empty slug where there is but one repository."""
+        if len(uploads) == 1:
+            return "", False
+        title, step = collection.title_of(name), f"collection:{owner}/{name}"
+
+        async def once(what: str, function: Any) -> Mapping[str, Any]:
+            return await steps.once(f"{step}/{what}", lambda: self.client.call("the collection", function))
+
+        found = await once("look", lambda api: collection.look(api, owner, title))
+        slug, new = str(found["slug"]), not found["slug"]
+        if new:
+            slug = str((await once("create", lambda api: collection.create(api, owner, title)))["slug"])
+        repos = [upload.repo for upload in uploads]
+        await once("add", lambda api: collection.add(api, slug, repos))
+        if new and not private:
+            await once("show", lambda api: collection.show(api, slug))
+        return slug, new

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from graph.context import Context, plain
-from graph.errors import PublishError, PublishRefused
+from graph.deps import Checkup
+from graph.errors import PublishError, PublishRefused, StageFailed
 from graph.names import EventType
+from graph.publishing.readback import check_up
+from graph.publishing.steps import LedgerSteps
 from graph.stages.package import ask
 from graph.state import RunState
+from remote.backend import BackendError
 
 
 async def run(state: RunState, context: Context) -> RunState:
@@ -24,19 +30,51 @@ async def run(state: RunState, context: Context) -> RunState:
         result = dict(effect.result)
     else:
         try:
-            publication = await publisher.publish(context.dir, target, private=value != "public", key=key)
+            publication = await publisher.publish(
+                context.dir,
+                target,
+                private=value != "public",
+                key=key,
+                steps=_steps(context),
+                verify=lambda folder: _verify(state, context, folder),
+            )
         except (PublishRefused, PublishError) as error:
             return _again(state, context, f"{error.detail} {error.hint}".strip())
-        result = plain(publication)
+        result = plain(publication) | {"target": target, "private": value != "public"}
         await context.deps.store.record(key, result, fence=context.deps.fence)
+    checkup = result.get("checkup") or {}
+    if checkup.get("differing"):
+        await context.note(f"What was published is not what was measured: {checkup['detail']}", "warning")
     await context.say(
         EventType.PUBLISHED,
         target=target,
         url=result["url"],
+        revision=result["revision"],
         files=[f["path"] for f in result["files"]],
         private=value != "public",
+        repos=result.get("repos", []),
+        collection=result.get("collection", ""),
+        checkup=checkup,
     )
     return RunState(publication=result, question=None, answer=None)
+
+
+def _steps(context: Context) -> LedgerSteps:
+    deps = context.deps
+    return LedgerSteps(deps.store, context.run_id, f"{context.run_id}-publish", deps.fence)
+
+
+async def _verify(state: RunState, context: Context, folder: Path) -> Checkup:
+    try:
+        return await check_up(
+            context.deps, context.run_id, folder, allow_unisolated=state["request"].allow_unisolated
+        )
+    except (StageFailed, BackendError) as error:
+        raise PublishError(
+            f"It could not be compared with what was measured: {error.detail}",
+            "It stays private; publish again when jobs run here.",
+            error.kind,
+        ) from error
 
 
 def _again(state: RunState, context: Context, complaint: str) -> RunState:

@@ -12,7 +12,7 @@ from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from graph.deps import Deps, Publication, PublishFile, Recipe
+from graph.deps import Deps, Publication, PublishFile, Recipe, Steps, Verify
 from graph.driver import Driver
 from graph.errors import SourceError
 from graph.names import TaskFamily
@@ -174,20 +174,34 @@ class FakePublisher:
     published: list[tuple[str, bool, str]] = field(default_factory=list)
     error: Exception | None = None
     refuses: Exception | None = None
+    unpublished: list[tuple[str, bool]] = field(default_factory=list)
 
     async def check(self, target: str) -> None:
         if self.refuses:
             raise self.refuses
 
-    async def dry_run(self, folder: Path) -> tuple[PublishFile, ...]:
-        return ()
+    async def dry_run(self, folder: Path, target: str = "") -> tuple[PublishFile, ...]:
+        return (PublishFile("README.md", 3, "00"),)
 
-    async def publish(self, folder: Path, target: str, *, private: bool, key: str) -> Publication:
+    async def publish(
+        self,
+        folder: Path,
+        target: str,
+        *,
+        private: bool,
+        key: str,
+        steps: Steps,
+        verify: Verify | None = None,
+    ) -> Publication:
         if self.error:
             raise self.error
         if key not in [k for _, _, k in self.published]:
             self.published.append((target, private, key))
         return Publication(target, "rev", (PublishFile("README.md", 3, "00"),))
+
+    async def unpublish(self, publication: Mapping[str, Any], *, keep: bool) -> tuple[str, ...]:
+        self.unpublished.append((str(publication["url"]), keep))
+        return ("It is gone.",)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ information, resolve (HEAD and GET with ETag, X-Repo-Commit, Range), create, val
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
@@ -17,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+
+from tests.hub import publishing
 
 OWNER_TOKEN = "hf_" + "o" * 34
 READ_TOKEN = "hf_" + "r" * 34
@@ -38,12 +39,18 @@ class Repo:
     lfs: frozenset[str] = frozenset()
     messages: list[str] = field(default_factory=list)
     history: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    pulls: list[publishing.Pull] = field(default_factory=list)
+    refs: dict[str, str] = field(default_factory=dict)  # "refs/pr/1" to commit
 
     @property
     def head(self) -> str:
-        body = json.dumps([self.messages, sorted((p, sha256(c)) for p, c in self.files.items())])
+        return self.keep(self.messages, self.files)
+
+    def keep(self, messages: list[str], files: dict[str, bytes]) -> str:
+        """The commit that holds ``files``."""
+        body = json.dumps([messages, sorted((p, sha256(c)) for p, c in files.items())])
         oid = hashlib.sha1(body.encode()).hexdigest()
-        self.history.setdefault(oid, dict(self.files))
+        self.history.setdefault(oid, dict(files))
         return oid
 
     def info(self, commit: str) -> dict[str, Any]:
@@ -89,6 +96,7 @@ class HubServer:
 
     def __init__(self) -> None:
         self.repos: dict[tuple[str, str], Repo] = {}
+        self.collections: dict[str, publishing.Collection] = {}
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         self.tokens_seen: set[str] = set()
@@ -110,10 +118,7 @@ class HubServer:
         app.router.add_get(api, self._search)
         app.router.add_get(repo, self._info)
         app.router.add_get(repo + "/revision/{revision:.+}", self._info)
-        app.router.add_post("/api/repos/create", self._create)
-        app.router.add_post("/api/validate-yaml", self._validate)
-        app.router.add_post(repo + "/preupload/{revision}", self._preupload)
-        app.router.add_post(repo + "/commit/{revision}", self._commit)
+        publishing.add_routes(app, self)
         for prefix in ("/{kind:datasets|spaces}", ""):
             app.router.add_get(
                 prefix + r"/{owner:[\w.-]+}/{name:[\w.-]+}/resolve/{revision}/{path:.+}", self._resolve
@@ -165,13 +170,13 @@ class HubServer:
             request.transport.close()
         return half
 
-    def _role(self, request: web.Request) -> str:
+    def role(self, request: web.Request) -> str:
         return {f"Bearer {OWNER_TOKEN}": "write", f"Bearer {READ_TOKEN}": "read"}.get(
             request.headers.get("Authorization", ""), ""
         )
 
     async def _whoami(self, request: web.Request) -> web.Response:
-        role = self._role(request)
+        role = self.role(request)
         if not role:
             return web.json_response({"error": "Invalid credentials in Authorization header"}, status=401)
         orgs = [{"name": "team", "roleInOrg": "write"}, {"name": "readers", "roleInOrg": "read"}]
@@ -187,35 +192,39 @@ class HubServer:
         ]
         return web.json_response(found[: int(request.query.get("limit", "100"))])
 
-    def _find(self, request: web.Request) -> tuple[Repo, str] | web.Response:
+    @staticmethod
+    def no(status: int, code: str) -> web.Response:
+        return no(status, code)
+
+    def find(self, request: web.Request) -> tuple[Repo, str] | web.Response:
         """The repository and commit, or the Hub's way of saying no."""
         kind = request.match_info.get("kind", "models").removesuffix("s")
         repo = self.repos.get((kind, f"{request.match_info['owner']}/{request.match_info['name']}"))
-        if repo is None or (repo.private and not self._role(request)):
-            return _no(404 if self._role(request) else 401, "RepoNotFound")
+        if repo is None or (repo.private and not self.role(request)):
+            return no(404 if self.role(request) else 401, "RepoNotFound")
         if repo.disabled:
-            return _no(403, "DisabledRepo", "Access to this resource is disabled.")
+            return no(403, "DisabledRepo", "Access to this resource is disabled.")
         revision = request.match_info.get("revision", "main")
-        commit = repo.head if revision == "main" else revision
+        commit = repo.head if revision == "main" else repo.refs.get(revision, revision)
         if commit not in repo.history:
-            return _no(404, "RevisionNotFound")
+            return no(404, "RevisionNotFound")
         return repo, commit
 
     async def _info(self, request: web.Request) -> web.Response:
-        found = self._find(request)
+        found = self.find(request)
         return found if isinstance(found, web.Response) else web.json_response(found[0].info(found[1]))
 
     async def _resolve(self, request: web.Request) -> web.Response:
-        found = self._find(request)
+        found = self.find(request)
         if isinstance(found, web.Response):
             return found
         repo, commit = found
         if repo.gated:
-            return _no(403, "GatedRepo")
+            return no(403, "GatedRepo")
         path = request.match_info["path"]
         content = repo.history[commit].get(path)
         if content is None:
-            return _no(404, "EntryNotFound")
+            return no(404, "EntryNotFound")
         headers = {"X-Repo-Commit": commit, "ETag": f'"{git_oid(content)}"', "Accept-Ranges": "bytes"}
         if path in repo.lfs:
             headers |= {"X-Linked-Etag": f'"{sha256(content)}"', "X-Linked-Size": str(len(content))}
@@ -226,54 +235,7 @@ class HubServer:
             content, status = content[start:], 206
         return web.Response(body=content, headers=headers, status=status)
 
-    async def _create(self, request: web.Request) -> web.Response:
-        if self._role(request) != "write":
-            return web.json_response({"error": "You need write access"}, status=403)
-        body = await request.json()
-        owner = body.get("organization") or "ada"
-        key = (body.get("type") or "model", f"{owner}/{body['name']}")
-        if owner not in ("ada", "team"):
-            return web.json_response({"error": "You don't have the rights"}, status=403)
-        prefix = {"model": "", "space": "spaces/", "dataset": "datasets/"}[key[0]]
-        url = {"url": f"{self.url}/{prefix}{key[1]}", "id": key[1]}
-        if key in self.repos:
-            return web.json_response({"error": "You already created this repo", **url}, status=409)
-        private = body.get("visibility") == "private" or bool(body.get("private"))
-        self.add(key[0], Repo(key[1], {".gitattributes": b""}, private=private))
-        return web.json_response(url)
 
-    async def _validate(self, request: web.Request) -> web.Response:
-        return web.json_response({"errors": [], "warnings": []})
-
-    async def _preupload(self, request: web.Request) -> web.Response:
-        files = (await request.json())["files"]
-        answer = [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in files]
-        return web.json_response({"files": answer})
-
-    async def _commit(self, request: web.Request) -> web.Response:
-        found = self._find(request)
-        if isinstance(found, web.Response):
-            return found
-        repo, head = found
-        if self.before_commit:
-            self.before_commit(repo)
-            self.before_commit, head = None, repo.head
-        lines = [json.loads(line) for line in (await request.text()).splitlines() if line.strip()]
-        header = next(line["value"] for line in lines if line["key"] == "header")
-        if header.get("parentCommit") not in (None, head):
-            return web.json_response({"error": "A commit has happened since."}, status=412)
-        for line in lines:
-            if line["key"] == "file":
-                repo.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
-        repo.messages.append(header["summary"])
-        answer = {
-            "success": True,
-            "commitOid": repo.head,
-            "commitUrl": f"{self.url}/{repo.id}/commit/{repo.head}",
-        }
-        return web.json_response(answer)
-
-
-def _no(status: int, code: str, message: str = "") -> web.Response:
+def no(status: int, code: str, message: str = "") -> web.Response:
     headers = {"X-Error-Code": code, "X-Error-Message": message or code}
     return web.json_response({"error": message or code}, status=status, headers=headers)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 RUN: Mapping[str, bytes] = {
     "run.json": b'{"status": "done"}',
@@ -19,7 +20,10 @@ RUN: Mapping[str, bytes] = {
     "model/config.json": b'{"model_type": "bert"}',
     "model/README.md": b"---\nlicense: mit\n---\n# Model\n",
     "space/app.py": b"print('space')\n",
-    "space/README.md": b"---\nsdk: gradio\n---\n",
+    "space/README.md": b"---\nsdk: gradio\nmodels:\n- old/name\n---\n# Space\n",
+    "space/settings.json": b'{"model_id": ""}',
+    "dataset/README.md": b"---\nlicense: mit\n---\n# Split\n",
+    "dataset/splits.json": b"{}",
     "raw/mine.csv": b"a person's rows",
     "data/train.jsonl": b"a person's rows",
     "work/audit/log.txt": b"working file",
@@ -44,3 +48,15 @@ def make_run(folder: Path, more: Mapping[str, bytes] | None = None) -> Path:
 def tree(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, hidden ones too."""
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+class Steps:
+    """A :class:`graph.deps.Steps` in memory."""
+
+    def __init__(self) -> None:
+        self.done: dict[str, Mapping[str, Any]] = {}
+
+    async def once(self, step: str, do: Callable[[], Awaitable[Mapping[str, Any]]]) -> Mapping[str, Any]:
+        if step not in self.done:
+            self.done[step] = await do()
+        return self.done[step]

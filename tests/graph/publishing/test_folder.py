@@ -11,11 +11,11 @@ import pytest
 from graph.errors import PublishError
 from graph.names import FailureKind
 from graph.publishing.folder import FolderPublisher
-from tests.graph.publishing.runs import make_run, tree
+from tests.graph.publishing.runs import Steps, make_run, tree
 
 
 async def publish(run: Path, target: Path, *, private: bool = True) -> None:
-    await FolderPublisher().publish(run, f"folder:{target}", private=private, key="k")
+    await FolderPublisher().publish(run, f"folder:{target}", private=private, key="k", steps=Steps())
 
 
 async def test_a_full_disk_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

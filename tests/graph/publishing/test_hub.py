@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from graph.deps import Publication
+from graph.deps import Checkup, Publication, Verify
 from graph.errors import PublishError, PublishRefused
 from graph.names import FailureKind
 from graph.publishing.hub import HubPublisher
-from tests.graph.publishing.runs import HUB, make_run
+from tests.graph.publishing.runs import HUB, Steps, make_run
+from tests.hub.publishing import seen_by_everyone
 from tests.hub.server import OWNER_TOKEN, READ_TOKEN, Fault, HubServer, Repo
 
 
@@ -20,6 +22,7 @@ class World:
     def __init__(self, server: HubServer, home: Path) -> None:
         self.server, self.run = server, make_run(home / "run")
         self.waits: list[float] = []
+        self.steps = Steps()
 
     async def sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
@@ -27,8 +30,12 @@ class World:
     def publisher(self, token: str | None = OWNER_TOKEN) -> HubPublisher:
         return HubPublisher(self.server.url, SecretStr(token) if token else None, sleep=self.sleep)
 
-    async def publish(self, target: str = "hub:ada/reviews", *, private: bool = True) -> Publication:
-        return await self.publisher().publish(self.run, target, private=private, key="r1/publish/1")
+    async def publish(
+        self, target: str = "hub:ada/reviews", *, private: bool = True, verify: Verify | None = None
+    ) -> Publication:
+        return await self.publisher().publish(
+            self.run, target, private=private, key="r1/publish/1", steps=self.steps, verify=verify
+        )
 
     def repo(self, kind: str = "model") -> Repo:
         return self.server.repos[kind, "ada/reviews"]
@@ -72,19 +79,108 @@ async def test_a_failed_commit_is_tried_again(world: World) -> None:
 
 
 async def test_somebody_elses_commit_in_between_is_kept(world: World) -> None:
-    world.server.add("model", Repo("ada/reviews", {"their.txt": b"theirs"}, private=True))
+    world.server.add("model", Repo("ada/reviews", {".gitattributes": b""}, private=True))
     world.server.before_commit = lambda repo: repo.files.update({"config.json": b"their change"})
     done = await world.publish()
     assert len(world.waits) == 1  # the first commit, on a head of the past, was refused
-    assert world.repo().files["their.txt"] == b"theirs"
-    assert set(world.repo().files) >= HUB
-    assert done.revision == world.repo().head
+    assert world.repo().files["config.json"] == b"their change"
+    assert done.revision == world.repo().refs["refs/pr/1"]
+
+
+async def test_a_repository_with_other_content_gets_a_pull_request(world: World) -> None:
+    world.server.add("model", Repo("ada/reviews", {"their.txt": b"theirs"}, private=True))
+    done = await world.publish()
+    assert world.repo().files == {"their.txt": b"theirs"}
+    assert world.repo().messages == []
+    assert set(world.repo().history[world.repo().refs["refs/pr/1"]]) == HUB | {"their.txt"}
+    assert done.repos[0].pull_request == f"{world.server.url}/ada/reviews/discussions/1"
+    assert not done.repos[0].created
+
+
+async def test_a_pull_request_whose_answer_was_lost_is_not_opened_twice(world: World) -> None:
+    world.server.add("model", Repo("ada/reviews", {"their.txt": b"theirs"}, private=True))
+    world.server.faults = [Fault("POST .*/commit/", kind="lost")]
+    done = await world.publish()
+    assert len(world.repo().pulls) == 1
+    assert done.repos[0].number == 1
+    assert done.revision == world.repo().refs["refs/pr/1"]
+
+
+async def test_a_pull_request_is_closed_by_unpublishing_and_a_merged_one_left(world: World) -> None:
+    world.server.add("model", Repo("ada/reviews", {"their.txt": b"theirs"}, private=True))
+    done = asdict(await world.publish())
+    (said,) = await world.publisher().unpublish(done, keep=False)
+    assert "closed" in said
+    assert world.repo().pulls[0].status == "closed"
+    world.repo().pulls[0].status = "merged"
+    (said,) = await world.publisher().unpublish(done, keep=False)
+    assert "merged" in said
+    assert world.repo().pulls[0].status == "merged"
+    assert world.repo().files == {"their.txt": b"theirs"}
+
+
+async def test_an_empty_repository_that_was_there_stays_and_loses_only_our_files(world: World) -> None:
+    world.server.add("model", Repo("ada/reviews", {".gitattributes": b""}, private=True))
+    done = await world.publish()
+    assert set(world.repo().files) == HUB | {".gitattributes"}
+    (said,) = await world.publisher().unpublish(asdict(done), keep=False)
+    assert "stays" in said
+    assert set(world.repo().files) == {".gitattributes"}
+
+
+async def test_model_space_and_split_in_a_collection(world: World) -> None:
+    done = await world.publish("hub:ada/reviews+space+data", private=False)
+    assert {f"{r.type}:{r.id}" for r in done.repos} == {
+        "model:ada/reviews", "space:ada/reviews", "dataset:ada/reviews",
+    }  # fmt: skip
+    assert set(world.repo("dataset").files) == {"README.md", "splits.json", ".gitattributes"}
+    assert b"ada/reviews" in world.repo("space").files["settings.json"]
+    assert b"models:\n- ada/reviews\n---\n# Space" in world.repo("space").files["README.md"]
+    assert b"old/name" not in world.repo("space").files["README.md"]
+    (held,) = world.server.collections.values()
+    assert [i["type"] for i in held.items] == ["dataset", "model", "space"]
+    assert not held.private
+    assert set(seen_by_everyone(world.server)) == set(world.server.repos)
+    said = await world.publisher().unpublish(asdict(done), keep=False)
+    assert len(said) == 4
+    assert not world.server.repos
+    assert not world.server.collections
+
+
+async def test_rows_only_where_they_were_asked_for(world: World) -> None:
+    await world.publish("hub:ada/reviews+rows")
+    assert world.repo("dataset").files["data/train.jsonl"] == b"a person's rows"
+
+
+async def test_nobody_sees_a_model_that_says_other_things_than_measured(world: World) -> None:
+    seen: list[set[str]] = []
+
+    async def other(folder: Path) -> Checkup:
+        seen.append({p.name for p in folder.iterdir()})
+        return Checkup(20, 3, "3 of 20 test rows are predicted differently.")
+
+    with pytest.raises(PublishError, match="3 of 20 test rows"):
+        await world.publish(private=False, verify=other)
+    assert seen == [{"model.safetensors", "config.json", "README.md"}]
+    assert world.repo().private
+    done = await world.publish(private=True, verify=other)  # for few eyes it is told
+    assert done.checkup is not None
+    assert done.checkup.differing == 3
+
+
+async def test_what_was_hidden_by_an_earlier_try_is_shown_by_a_later_one(world: World) -> None:
+    world.server.faults = [Fault("POST .*/commit/", status=403)]
+    with pytest.raises(PublishError, match="may not do this"):
+        await world.publish(private=False)
+    assert world.repo().private
+    await world.publish(private=False)
+    assert not world.repo().private
 
 
 async def test_what_is_read_back_has_to_be_what_was_sent(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.hub.server.base64.b64decode", lambda text: b"something else")
+    monkeypatch.setattr("tests.hub.publishing.base64.b64decode", lambda text: b"something else")
     with pytest.raises(PublishError, match="not what was sent"):
         await world.publish()
 
@@ -102,12 +198,12 @@ async def test_never_for_other_eyes_than_approved(
 
 async def test_with_a_space(world: World) -> None:
     await world.publish("hub:ada/reviews+space", private=False)
-    assert set(world.repo("space").files) == {"app.py", "README.md", ".gitattributes"}
+    assert set(world.repo("space").files) == {"app.py", "README.md", "settings.json", ".gitattributes"}
     assert not world.repo("space").private
 
 
 async def test_a_space_that_is_not_there_stops_before_anything_is_made(world: World) -> None:
-    for name in ("app.py", "README.md"):
+    for name in ("app.py", "README.md", "settings.json"):
         (world.run / "space" / name).unlink()
     (world.run / "space").rmdir()
     with pytest.raises(PublishRefused, match="no Space"):
@@ -144,7 +240,7 @@ async def test_tokens_that_cannot_publish(
     world: World, token: str | None, kind: FailureKind, words: str
 ) -> None:
     with pytest.raises(PublishError, match=words) as caught:
-        await world.publisher(token).publish(world.run, "hub:reviews", private=True, key="k")
+        await world.publisher(token).publish(world.run, "hub:reviews", private=True, key="k", steps=Steps())
     assert caught.value.kind is kind
     assert caught.value.hint
 
