@@ -7,6 +7,7 @@ information, resolve (HEAD and GET with ETag, X-Repo-Commit, Range), create, val
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
@@ -17,7 +18,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.hub import publishing
+from tests.hub import publishing, viewer
 
 OWNER_TOKEN = "hf_" + "o" * 34
 READ_TOKEN = "hf_" + "r" * 34
@@ -36,6 +37,8 @@ class Repo:
     card: dict[str, Any] = field(default_factory=dict)
     description: str = ""
     downloads: int = 0
+    modified: str = "2026-01-01T00:00:00.000Z"
+    moved_to: str = ""  # renamed: the old name answers with where it is now
     lfs: frozenset[str] = frozenset()
     messages: list[str] = field(default_factory=list)
     history: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -58,6 +61,7 @@ class Repo:
             "_id": "0" * 24, "id": self.id, "modelId": self.id, "sha": commit, "private": self.private,
             "gated": "manual" if self.gated else False, "disabled": self.disabled, "tags": self.tags,
             "cardData": self.card, "description": self.description, "downloads": self.downloads, "likes": 0,
+            "lastModified": self.modified,
             "siblings": [self._sibling(path, content) for path, content in self.history[commit].items()],
         }  # fmt: skip
 
@@ -100,6 +104,9 @@ class HubServer:
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         self.tokens_seen: set[str] = set()
+        self.viewer: dict[str, dict[str, Any]] = {}  # data set to the viewer's answers by path
+        self.latency_s = 0.0
+        self.in_flight = self.most_at_once = self.bytes_sent = 0
         self.url = ""
         self.before_commit: Callable[[Repo], None] | None = (
             None  # called once: what somebody else does meanwhile
@@ -123,6 +130,7 @@ class HubServer:
             app.router.add_get(
                 prefix + r"/{owner:[\w.-]+}/{name:[\w.-]+}/resolve/{revision}/{path:.+}", self._resolve
             )
+        viewer.add_routes(app, self)
         runner = web.AppRunner(app)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -140,10 +148,21 @@ class HubServer:
         self.requests.append(line)
         if token := request.headers.get("Authorization", "").removeprefix("Bearer "):
             self.tokens_seen.add(token)
-        fault = self._fault(line)
+        self.in_flight += 1
+        self.most_at_once = max(self.most_at_once, self.in_flight)
+        try:
+            if self.latency_s:
+                await asyncio.sleep(self.latency_s)
+            return await self._answer(request, handler, self._fault(line))
+        finally:
+            self.in_flight -= 1
+
+    async def _answer(self, request: web.Request, handler: Any, fault: Fault | None) -> web.StreamResponse:
         if fault and fault.kind == "status":
             return web.json_response({"error": "fault"}, status=fault.status, headers=fault.headers)
         response: web.StreamResponse = await handler(request)
+        if isinstance(response, web.Response) and isinstance(response.body, bytes):
+            self.bytes_sent += len(response.body)
         if fault and fault.kind == "lost" and request.transport:
             request.transport.abort()
         if fault and fault.kind == "truncate" and isinstance(response, web.Response):
@@ -185,12 +204,22 @@ class HubServer:
     async def _search(self, request: web.Request) -> web.Response:
         kind = request.match_info["kind"].removesuffix("s")
         words = " ".join(request.query.getall("search", [])).casefold().split()
+        filters = {*request.query.getall("filter", [])}
+        author, mine = request.query.get("author"), bool(self.role(request))
         found = [
-            repo.info(repo.head)
+            repo
             for (of, _), repo in self.repos.items()
-            if of == kind and not repo.private and all(w in repo.id.casefold() for w in words)
+            if of == kind
+            and not repo.moved_to
+            and (mine or not repo.private)
+            and all(word in repo.id.casefold() for word in words)
+            and filters <= {*repo.tags}
+            and author in (None, repo.id.partition("/")[0])
         ]
-        return web.json_response(found[: int(request.query.get("limit", "100"))])
+        if request.query.get("sort") == "downloads":
+            found.sort(key=lambda repo: -repo.downloads)
+        shown = found[: int(request.query.get("limit", "100"))]
+        return web.json_response([repo.info(repo.head) for repo in shown])
 
     @staticmethod
     def no(status: int, code: str) -> web.Response:
@@ -200,6 +229,9 @@ class HubServer:
         """The repository and commit, or the Hub's way of saying no."""
         kind = request.match_info.get("kind", "models").removesuffix("s")
         repo = self.repos.get((kind, f"{request.match_info['owner']}/{request.match_info['name']}"))
+        if repo is not None and repo.moved_to:
+            there = request.path_qs.replace(repo.id, repo.moved_to, 1)
+            return web.Response(status=307, headers={"Location": there})
         if repo is None or (repo.private and not self.role(request)):
             return no(404 if self.role(request) else 401, "RepoNotFound")
         if repo.disabled:
@@ -229,10 +261,10 @@ class HubServer:
         if path in repo.lfs:
             headers |= {"X-Linked-Etag": f'"{sha256(content)}"', "X-Linked-Size": str(len(content))}
         status = 200
-        if match := re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", "")):
-            start = int(match[1])
-            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            content, status = content[start:], 206
+        if match := re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", "")):
+            start, end = int(match[1]), min(int(match[2] or len(content)), len(content) - 1)
+            headers["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
+            content, status = content[start : end + 1], 206
         return web.Response(body=content, headers=headers, status=status)
 
 
