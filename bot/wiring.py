@@ -106,7 +106,12 @@ def sources(settings: Settings, home: Path) -> list[Source]:
     """In order of preference: the person's own file, the Hub, the offline catalogue."""
     return [
         LocalFileSource(),
-        HubSource(home=home, endpoint=settings.hf_endpoint, token=settings.hf_token),
+        HubSource(
+            home=home,
+            endpoint=settings.hf_endpoint,
+            token=settings.hf_token,
+            viewer_url=settings.viewer_url,
+        ),
         CatalogueSource(home),
     ]
 

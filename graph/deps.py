@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -224,7 +224,9 @@ class Source(Protocol):
     async def ready(self) -> bool:
         """Whether it answers at all, within 3 s. Never raises."""
 
-    async def search(self, task: TaskSpec, limit: int = 5) -> list[Candidate]: ...
+    async def search(self, task: TaskSpec, limit: int = 5, skip: Collection[str] = ()) -> list[Candidate]:
+        """At most ``limit`` that can be used, best first, then some that cannot, with why. Never one in ``skip``."""
+
     async def candidate(self, dataset_id: str) -> Candidate: ...
     async def fetch(self, candidate: Candidate, into: Path) -> DataFiles: ...
     async def model(self, task: TaskSpec) -> ModelChoice: ...

@@ -119,6 +119,15 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One named part of a candidate's score, 0..1, and why it is so."""
+
+    name: str
+    value: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A data set that could serve. ``source``: "file", "hub" or "catalogue"."""
 
@@ -138,6 +147,9 @@ class Candidate:
     why_not: str = ""
     attribution: str = ""
     url: str = ""
+    parts: tuple[Part, ...] = ()  # what the score is made of
+    class_counts: Mapping[str, int] = field(default_factory=dict)  # rows a class, where they were counted
+    learns: str = ""  # its text and target columns as a person reads them
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +302,7 @@ class RunState(TypedDict, total=False):
     answer: Answer | None
     clarifications: tuple[Answer, ...]
     candidates: tuple[Candidate, ...]
+    shown: tuple[str, ...]  # ids of every candidate shown so far: "more" brings others
     data: DataFiles | None
     model: ModelChoice
     audit: AuditSummary

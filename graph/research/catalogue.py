@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,9 @@ class CatalogueSource:
         """Whether something can be had: a pip to fetch with, or files from an earlier run."""
         return self.packages.installed() or any(self.folder.glob("data/*/facts.json"))
 
-    async def search(self, task: TaskSpec, limit: int = 5) -> list[Candidate]:
+    async def search(self, task: TaskSpec, limit: int = 5, skip: Collection[str] = ()) -> list[Candidate]:
         found = [entry.found(_candidate(entry, entry.variant(task))) for entry in self.contents.data.values()]
-        return list(rank(task, found)[:limit])
+        return [c for c in rank(task, found) if c.id not in skip][:limit]
 
     async def candidate(self, dataset_id: str) -> Candidate:
         entry, variant = self._entry(dataset_id)

@@ -13,43 +13,32 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from graph.errors import SourceError
-from graph.names import FailureKind, TaskFamily
+from graph.names import FailureKind
 from graph.research.archives import sha256_of
+from graph.research.datasearch import DataSearch, listed_candidate, utc_now
 from graph.research.hubclient import HubClient, Sleep
 from graph.research.hubfiles import FORMATS, Chosen, choose_files
-from graph.research.hubinfo import (
-    DOWNLOAD_TIMEOUT_S,
-    ID,
-    bytes_of,
-    card_of,
-    languages_of,
-    parse_id,
-    paths_of,
-    plain_id,
-)
+from graph.research.hubinfo import DOWNLOAD_TIMEOUT_S, ID, bytes_of, card_of, parse_id, paths_of, plain_id
 from graph.research.hubmodels import HubModels
-from graph.research.licences import licence_from_tags
 from graph.research.packages import disk_errors, room
-from graph.research.ranking import Found, rank, topic_words, words_of
+from graph.research.viewer import PUBLIC
 from graph.state import Candidate, DataFiles, ModelChoice, TaskSpec
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-    from huggingface_hub.hf_api import DatasetInfo, ExpandDatasetProperty_T
+    from huggingface_hub.hf_api import DatasetInfo
 
 MAX_DATA_BYTES = 2 << 30
-QUERIES = 4
-_EXPAND: Final[Sequence[ExpandDatasetProperty_T]] = (
-    "cardData", "description", "disabled", "downloads", "gated", "sha", "siblings", "tags",
-)  # fmt: skip
 
 
 class HubSource:
@@ -64,10 +53,14 @@ class HubSource:
         home: Path,
         endpoint: str | None = None,
         token: SecretStr | None = None,
+        viewer_url: str | None = None,
         sleep: Sleep = asyncio.sleep,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.folder = home.absolute() / "hub"
         self.client = HubClient(endpoint, token, error=SourceError, sleep=sleep)
+        viewer = viewer_of(endpoint, viewer_url)
+        self.data = DataSearch(self.client, self.folder / "answers", viewer, now)
         self.models = HubModels(self.client, self.folder / "models")
 
     def claims(self, wanted: str) -> bool:
@@ -76,28 +69,36 @@ class HubSource:
     async def ready(self) -> bool:
         return await self.client.ready()
 
-    async def search(self, task: TaskSpec, limit: int = 5) -> list[Candidate]:
-        """Several short queries, since the Hub matches all words of one; ranked here, best first."""
-        answers = await asyncio.gather(*(self._query(query) for query in _queries(task)))
-        infos = {info.id: info for answer in answers for info in answer}
-        ranked = rank(task, [_found(info) for info in infos.values()])[:limit]
-        return [replace(c, url=self.client.page(f"datasets/{c.id}")) for c in ranked]
+    async def search(self, task: TaskSpec, limit: int = 5, skip: Collection[str] = ()) -> list[Candidate]:
+        """Candidates that can be used, best first, then some that cannot with the reason (``datasearch.py``)."""
+        return await self.data.search(task, limit, skip)
 
     async def candidate(self, dataset_id: str) -> Candidate:
-        """The data set of exactly that id; SourceError when it is missing, closed or holds nothing usable."""
-        repo, revision, _ = parse_id(dataset_id)
+        """The data set of exactly that id; SourceError when it is missing, closed or holds nothing usable.
+
+        One that was renamed comes with its new name.
+        """
+        repo, revision, file = parse_id(dataset_id)
         info = await self.client.call(
             f"the data set {repo}",
             lambda api: api.dataset_info(repo, revision=revision, files_metadata=True, timeout=20),
         )
-        candidate = replace(_candidate(info, dataset_id), url=self.client.page(f"datasets/{info.id}"))
-        if not candidate.usable:
+        renamed = info.id if info.id and info.id != repo else ""
+        wanted = dataset_id.replace(repo, renamed) if renamed else dataset_id
+        listing, candidate = listed_candidate(info, wanted, file)
+        why_not = candidate.why_not or _too_large(info, _chosen(info, wanted))
+        if why_not:
             raise SourceError(
-                f"The data set {repo} cannot be used: {candidate.why_not}.",
+                f"The data set {repo} cannot be used: {why_not}.",
                 "Choose another one.",
                 FailureKind.DATA_ERROR,
             )
-        return candidate
+        if renamed:
+            candidate = replace(
+                candidate, reasons=(f"{repo} is called {renamed} now"[:200], *candidate.reasons)
+            )
+        seen = await self.data.inspected(listing, candidate, TaskSpec("", "", None))
+        return replace(seen, url=self.client.page(f"datasets/{info.id}"))
 
     async def fetch(self, candidate: Candidate, into: Path) -> DataFiles:
         repo, revision, _ = parse_id(candidate.id)
@@ -129,12 +130,6 @@ class HubSource:
     async def model(self, task: TaskSpec) -> ModelChoice:
         return await self.models.choose(task)
 
-    async def _query(self, query: str) -> list[DatasetInfo]:
-        def ask(api: HfApi) -> list[DatasetInfo]:
-            return list(api.list_datasets(search=query, sort="downloads", limit=20, expand=list(_EXPAND)))
-
-        return await self.client.call("the list of data sets", ask)
-
     async def _download(self, repo: str, revision: str, file: str, path: Path, expected: str | None) -> str:
         """Fetch one file into the cache and copy it; returns its sha256."""
 
@@ -148,13 +143,6 @@ class HubSource:
         with disk_errors(self.folder):
             cached = await self.client.call(f"the file {file} of {repo}", download, DOWNLOAD_TIMEOUT_S)
         return await asyncio.to_thread(_checked_copy, cached, path, expected, f"{file} of {repo}")
-
-
-def _queries(task: TaskSpec) -> list[str]:
-    words = sorted(topic_words(task), key=lambda w: (-len(w), w))
-    keywords = list(dict.fromkeys(k.strip() for k in task.keywords if k.strip()))
-    pairs = [" ".join(keywords[:2])] if len(keywords) > 1 else []
-    return list(dict.fromkeys([*pairs, *keywords, *words]))[:QUERIES]
 
 
 def _sha256(info: DatasetInfo, file: str) -> str | None:
@@ -176,74 +164,10 @@ def _too_large(info: DatasetInfo, chosen: Chosen) -> str:
     )
 
 
-def _candidate(info: DatasetInfo, dataset_id: str) -> Candidate:
-    card, tags = card_of(info), info.tags or []
-    chosen = _chosen(info, dataset_id)
-    why_not = chosen.why_not or _too_large(info, chosen)
-    if info.disabled:
-        why_not = "the Hub has switched it off"
-    rows, classes = _counts(card)
-    size = next((t.removeprefix("size_categories:") for t in tags if t.startswith("size_categories:")), "")
-    return Candidate(
-        id=dataset_id,
-        source=HubSource.name,
-        title=str(card.get("pretty_name") or info.id)[:80],
-        licence=licence_from_tags(tags),
-        rows=rows,
-        classes=classes,
-        downloads=info.downloads,
-        revision=info.sha,
-        reasons=tuple(r for r in (f"{size} rows" if size and rows is None else "", chosen.note) if r),
-        usable=not why_not,
-        why_not=why_not,
-        attribution=f"{info.id} on the Hugging Face Hub",
-    )
-
-
-def _found(info: DatasetInfo) -> Found:
-    card, tags = card_of(info), info.tags or []
-    candidate = _candidate(info, info.id)
-    if info.gated and candidate.usable:
-        candidate = replace(
-            candidate, usable=False, why_not="access has to be asked for on the Hub: do so, then name it"
-        )
-    text = " ".join((info.id, str(card.get("pretty_name", "")), info.description or "", *tags))
-    languages = languages_of(card)
-    return Found(
-        candidate,
-        words=words_of(text[:4000]),
-        language=languages[0] if len(languages) == 1 else None,
-        families=_families(tags),
-    )
-
-
-def _families(tags: Sequence[str]) -> frozenset[TaskFamily]:
-    families = set()
-    if any(tag in ("task_ids:text-scoring", "task_ids:semantic-similarity-scoring") for tag in tags):
-        families.add(TaskFamily.REGRESSION)
-    if "task_ids:multi-label-classification" in tags:
-        families.add(TaskFamily.MULTILABEL)
-    if "task_categories:text-classification" in tags and not families:
-        families |= {TaskFamily.BINARY, TaskFamily.MULTICLASS}
-    return frozenset(families)
-
-
-def _counts(card: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """Rows over all splits and number of classes, where the card's metadata says so."""
-    described = card.get("dataset_info")
-    first = described[0] if isinstance(described, list) and described else described
-    if not isinstance(first, dict):
-        return None, None
-    rows: list[Any] = [s.get("num_examples") for s in first.get("splits") or () if isinstance(s, dict)]
-    classes = [
-        len(f["dtype"]["class_label"].get("names") or ())
-        for f in first.get("features") or ()
-        if isinstance(f, dict)
-        and isinstance(f.get("dtype"), dict)
-        and isinstance(f["dtype"].get("class_label"), dict)
-    ]
-    whole = bool(rows) and all(isinstance(n, int) for n in rows)
-    return (sum(rows) if whole else None), (classes[0] if len(classes) == 1 else None)
+def viewer_of(endpoint: str | None, viewer_url: str | None) -> str | None:
+    """The viewer that belongs to a Hub: the public one's for the public Hub alone, whose token it may see."""
+    public = endpoint is None or urlsplit(endpoint).hostname in ("huggingface.co", "hf.co")
+    return viewer_url or (PUBLIC if public else None)
 
 
 def _checked_copy(source: Path, path: Path, expected: str | None, what: str) -> str:

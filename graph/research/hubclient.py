@@ -5,6 +5,7 @@ errors.
   that a token that lies about on the machine is never used behind a person's back.
 - 429 is retried after the time that the server names, 5xx and a broken connection after a short wait, three
   times in all; a wait of more than ``MAX_WAIT_S`` is told instead of sat out.
+- At most ``AT_ONCE`` calls run at a time, and while the server asks for a pause no new one begins.
 - Messages are made here from what was asked and the status; the client's own texts hold URLs and request ids.
 - The import is late: it costs some 0.3 s that a process without the Hub need not pay.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import SecretStr
@@ -34,6 +36,7 @@ WAIT_S = 0.5  # before the first retry after a 5xx; doubled each time
 READY_TIMEOUT_S = 2.5
 READY_FOR_S = 30.0  # so that a run without a network does not wait for it at every question
 CALL_TIMEOUT_S = 60.0
+AT_ONCE = 8
 _NETWORK_HINT = "Check the network and HF_ENDPOINT, then `intern resume`."
 
 
@@ -54,6 +57,8 @@ class HubClient:
         self.error = error
         self.sleep = sleep
         self.clock = clock
+        self._gate = asyncio.Semaphore(AT_ONCE)
+        self._quiet_until = 0.0  # by ``clock``: the server asked for a pause
         self._answered: tuple[float, bool] | None = None  # when, and whether, the Hub last answered
 
     def secret(self) -> str | bool:
@@ -106,9 +111,11 @@ class HubClient:
         import httpx2
         from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 
+        if (rest_s := self._quiet_until - self.clock()) > 0:
+            await self.sleep(rest_s)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                async with asyncio.timeout(timeout_s):
+                async with self._gate, asyncio.timeout(timeout_s):
                     return await asyncio.to_thread(function, self.api())
             except TimeoutError as error:
                 raise self.error(f"The Hub took over {timeout_s:.0f} s for {what}.", _NETWORK_HINT) from error
@@ -122,8 +129,16 @@ class HubClient:
                 if isinstance(error, OSError) and error.errno is not None and not _broken(error):
                     raise
                 wait_s = self._wait_s(what, error, attempt)
+                self._pause(error, wait_s)
             await self.sleep(wait_s)
+            self._quiet_until = min(self._quiet_until, self.clock())
         raise AssertionError("the last attempt returns or raises")
+
+    def _pause(self, error: Exception, wait_s: float) -> None:
+        """A pause that the server asks for is for all calls, not for the one that was told."""
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if status == 429:
+            self._quiet_until = self.clock() + wait_s
 
     def _wait_s(self, what: str, raised: Exception, attempt: int) -> float:
         """Seconds to wait before the next try. Raises ``error`` where there is none."""
@@ -197,7 +212,18 @@ def retry_after_s(error: HfHubHTTPError, attempt: int) -> float | None:
     """Seconds to wait before the next try; ``None`` where trying again cannot help."""
     status = error.response.status_code
     if status == 429:
-        named = error.response.headers.get("Retry-After", "")
-        return float(named) if named.isdecimal() else WAIT_S * 2**attempt
+        named = _seconds(error.response.headers.get("Retry-After", ""))
+        return WAIT_S * 2**attempt if named is None else named
     # 409 and 412: somebody else was quicker; what is retried looks again before it writes
     return WAIT_S * 2 ** (attempt - 1) if status >= 500 or status in (409, 412) else None
+
+
+def _seconds(retry_after: str) -> float | None:
+    """The header's seconds, or those until its date."""
+    if retry_after.isdecimal():
+        return float(retry_after)
+    try:
+        at = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return max(0.0, at.timestamp() - time.time())

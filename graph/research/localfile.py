@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from graph.errors import SourceError
@@ -39,7 +40,7 @@ class LocalFileSource:
     async def ready(self) -> bool:
         return True
 
-    async def search(self, task: TaskSpec, limit: int = 5) -> list[Candidate]:
+    async def search(self, task: TaskSpec, limit: int = 5, skip: Collection[str] = ()) -> list[Candidate]:
         return []
 
     async def candidate(self, dataset_id: str) -> Candidate:

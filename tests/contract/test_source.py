@@ -27,7 +27,7 @@ TASK = TaskSpec(
     keywords=("product", "reviews"),
     labels=("positive", "negative"),
 )
-CSV = b"text,label\ngood,positive\nbad,negative\n"
+CSV = b"text,label\n" + b"good,positive\nbad,negative\n" * 40
 
 
 @dataclass(frozen=True)

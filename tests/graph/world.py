@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -145,7 +145,7 @@ class FakeSource:
             f"reviews{number}", self.name, title, self.licence, text_column="text", target="label"
         )
 
-    async def search(self, task: TaskSpec, limit: int = 5) -> list[Candidate]:
+    async def search(self, task: TaskSpec, limit: int = 5, skip: Collection[str] = ()) -> list[Candidate]:
         self.searches.append(task)
         return [self._candidate(1), self._candidate(2)]
 
