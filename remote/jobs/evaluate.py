@@ -203,6 +203,7 @@ def _leaderboard(
         "rows": len(assessed.rows),
         "split_sha256": assessed.split_sha256,
         "leaderboard": [*(o.row for o in others), model.row, *([human] if human else [])],
+        "reported": facts.get("reported", []),  # by others, never among our own rows
         "comparison": comparison,
         "verdict": verdict(len(assessed.rows), contest, model.row, best, comparison, human),
     }

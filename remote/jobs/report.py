@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from remote.jobs import pages
+from remote.jobs import pages, prior
 from remote.jobs.audit_page import escape
 from remote.jobs.leaderboard import metric_name
 from remote.jobs.pages import Package
@@ -33,6 +33,8 @@ LINKED = "metrics.json, predictions.csv, leaderboard.json, stress.json, audit.md
 def report(package: Package) -> str:
     sections = (
         _verdict(package),
+        prior.reported(package.board),
+        prior.reproduction(package),
         _pictures(),
         _slices(package.metrics),
         _suspicion(package.metrics),
