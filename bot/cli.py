@@ -55,6 +55,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--data", metavar="FILE|HUB_ID", help="your file, or a data set of the Hub")
     run.add_argument("--target", metavar="COL", help="the column to learn")
     run.add_argument("--text", metavar="COL", help="the column to learn from")
+    run.add_argument(
+        "--paper", metavar="PDF|ARXIV", help="follow this paper: a PDF file, or an arXiv number or address"
+    )
     run.add_argument("--budget", metavar="USD", type=float, help="at most this many US dollars")
     run.add_argument("--minutes", metavar="N", type=float, help="at most this long for training")
     run.add_argument(
@@ -134,6 +137,7 @@ def request_from(args: argparse.Namespace, requester: str) -> Request:
         publish_to=args.publish_to,
         allow_unisolated=args.allow_unisolated,
         seed=args.seed,
+        paper=args.paper,
     )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from bot.cards import Action, Asks, Card, Code, Progress, Steps, StepState, Style, Text, Tone
-from bot.views import data, results, training, words
+from bot.views import data, papers, results, training, words
 from bot.views.payload import Payload
 from bot.views.story import Story
 from graph.deps import Event
@@ -221,6 +221,8 @@ SHOWN: Mapping[EventType, Callable[[Story, Event], Story]] = {
         data.task_understood(story, Payload(event.payload))
     ),
     EventType.CANDIDATES_FOUND: _card(data.candidates_found),
+    EventType.PAPER_READ: _card(papers.paper_read),
+    EventType.PRIOR_RESULTS: _card(papers.prior_results),
     EventType.DATA_CHOSEN: _card(data.data_chosen),
     EventType.AUDITED: _card(data.audited),
     EventType.SCRIPT_WRITTEN: _card(training.script_written),

@@ -17,13 +17,17 @@ from bot.chat.memory import ChatMemory
 from bot.dispatch import Dispatch
 from bot.doctor import Check, Probes, asks_for_slack
 from bot.settings import Settings, database_path
-from graph.deps import Deps, Publisher, Recipes, Source
+from graph.deps import Deps, Library, Publisher, Recipes, Source
 from graph.driver import Driver
+from graph.errors import SourceError
 from graph.publishing.folder import FolderPublisher
 from graph.publishing.hub import HubPublisher
 from graph.research.catalogue import CatalogueSource
 from graph.research.hub import HubSource
+from graph.research.hubclient import HubClient
 from graph.research.localfile import LocalFileSource
+from graph.research.papers.arxiv import Arxiv
+from graph.research.papers.library import PaperLibrary
 from graph.store.checkpoints import sqlite_saver
 from graph.store.sqlite import SqliteStore
 from graph.store.surfaces import SurfaceTables
@@ -52,6 +56,7 @@ class Parts:
     sources: Sequence[Source] | None = None
     publishers: Mapping[str, Publisher] | None = None
     recipes: Recipes | None = None
+    library: Library | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.time
     new_id: Callable[[], str] | None = None
@@ -74,6 +79,7 @@ async def open_app(settings: Settings, parts: Parts = Parts()) -> AsyncIterator[
                 now=parts.now,
                 budgets=settings.ceilings(),
                 publish_to=settings.publish_to,
+                library=parts.library or library(settings, home),
             )
             driver, access = Driver(deps, saver, parts.clock), settings.access()
             dispatch = Dispatch(deps, driver, access, parts.new_id or new_run_id)
@@ -114,6 +120,11 @@ def sources(settings: Settings, home: Path) -> list[Source]:
         ),
         CatalogueSource(home),
     ]
+
+
+def library(settings: Settings, home: Path) -> PaperLibrary:
+    client = HubClient(settings.hf_endpoint, settings.hf_token, error=SourceError)
+    return PaperLibrary(client, Arxiv(settings.arxiv_url), home.absolute() / "papers")
 
 
 def publishers(settings: Settings) -> dict[str, Publisher]:

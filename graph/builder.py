@@ -84,7 +84,7 @@ PICTURE = (
         S.NEEDS_HUMAN,
         None,
         routes.after_needs_human,
-        (S.INTAKE, S.AUDIT, S.SMOKE_TEST, S.LAUNCH, S.WATCH, S.CANCELLED),
+        (S.INTAKE, S.RESEARCH, S.AUDIT, S.SMOKE_TEST, S.LAUNCH, S.WATCH, S.CANCELLED),
         tuple(s for s in Stage if s not in _NEVER_FAIL),
     ),
     Step(S.CANCELLED, cancelled.run),

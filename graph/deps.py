@@ -15,8 +15,10 @@ from graph.state import (
     Candidate,
     DataFiles,
     Hyperparameter,
+    Linked,
     ModelChoice,
     Question,
+    Reported,
     Request,
     TaskSpec,
 )
@@ -233,6 +235,33 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class PaperFile:
+    """A paper's PDF file in the run's folder, not yet read. ``title``: as its source names it, or ""."""
+
+    path: str
+    id: str
+    source: str  # "file", "arxiv", "hub"
+    title: str
+    url: str
+    sha256: str
+    licence: str | None = None
+
+
+class Library(Protocol):
+    """Papers and prior results. Only ``fetch`` raises for what it cannot do: SourceError with a sentence and a hint."""
+
+    async def search(self, task: TaskSpec) -> str | None:
+        """What to give :meth:`fetch` for a paper on this task, or ``None``."""
+
+    async def fetch(self, wanted: str, into: Path) -> PaperFile: ...
+    async def licences(self, urls: Sequence[str]) -> tuple[Linked, ...]:
+        """Licences of the first few repositories that a paper points at."""
+
+    async def reported(self, candidate: Candidate) -> tuple[Reported, ...]:
+        """What others published for the data set; at most two requests."""
+
+
+@dataclass(frozen=True, slots=True)
 class PublishFile:
     path: str
     bytes: int
@@ -363,6 +392,7 @@ class Deps:
     fence: int = 0
     budgets: Budgets = Budgets()  # this installation's, whatever the request says
     publish_to: str | None = None  # where to publish when the request names no place
+    library: Library | None = None  # None: no papers are looked for
 
     def at(self) -> str:
         return self.now().isoformat(timespec="milliseconds")
@@ -380,6 +410,8 @@ __all__ = [
     "Event",
     "Hyperparameter",
     "Lease",
+    "Library",
+    "PaperFile",
     "Publication",
     "PublishFile",
     "PublishedRepo",

@@ -36,6 +36,7 @@ class Request:
     overrides: Mapping[str, Any] = field(default_factory=dict)  # hyperparameters fixed by the person
     requester_name: str = ""  # what people call the requester, where ids are unreadable
     files_below: str | None = None  # asked from afar: no path of this machine outside this folder counts
+    paper: str | None = None  # a PDF file's path, an arXiv id or address, or a paper of the Hub
 
     @property
     def who(self) -> str:
@@ -81,6 +82,7 @@ class TaskSpec:
     visibility: str = "private"
     understood: tuple[Reading, ...] = ()
     assumed: tuple[Reading, ...] = ()
+    paper: str | None = None  # the paper that the request names
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,72 @@ class ModelChoice:
     size_mb: float | None = None
     languages: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PaperFact:
+    """One thing that a paper says. ``quote`` stands literally on ``page``; ``value``: a name, a number, or several."""
+
+    field: str  # task, data_set, architecture, loss, optimiser, link, or a hyperparameter
+    value: Any
+    page: int  # from 1
+    quote: str
+    where: str = ""  # "Table 3"
+
+
+@dataclass(frozen=True, slots=True)
+class PaperResult:
+    """A score that a paper reports. ``value`` is a share where the metric is one; ``None``: it does not say."""
+
+    metric: str
+    value: float
+    written: str
+    model: str
+    data: str | None
+    split: str | None
+    page: int
+    quote: str
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A repository that a paper points at; ``note`` says why its licence is not known."""
+
+    url: str
+    licence: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    id: str
+    source: str  # "file", "arxiv" or "hub"
+    title: str
+    url: str = ""
+    sha256: str = ""
+    pages: int = 0
+    named: bool = False  # a person named it, so the plan follows it
+    licence: str | None = None  # of the paper itself
+    facts: tuple[PaperFact, ...] = ()
+    results: tuple[PaperResult, ...] = ()
+    linked: tuple[Linked, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A score that others published for the data: reported, not measured here."""
+
+    metric: str
+    value: float
+    model: str
+    source: str  # "model card" or "paper"
+    url: str
+    split: str | None = None
+    config: str | None = None
+    where: str = ""  # "Table 3, page 5"
+    verified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +373,9 @@ class RunState(TypedDict, total=False):
     shown: tuple[str, ...]  # ids of every candidate shown so far: "more" brings others
     data: DataFiles | None
     model: ModelChoice
+    paper: Paper | None
+    papers_done: bool  # whether a paper was looked for
+    reported: tuple[Reported, ...]  # what others published for the data
     audit: AuditSummary
     script: Script
     smoke: Mapping[str, Any] | None  # result of the smoke test, with the measured speeds

@@ -10,6 +10,7 @@ from graph.errors import StageFailed
 from graph.files import copy_file, copy_tree
 from graph.inputs import LIGHT
 from graph.names import DecisionKind, EventType, Stage, TaskFamily
+from graph.stages.reading import prior_results
 from graph.stages.research import inspect
 from graph.state import AuditSummary, Candidate, Choice, DataFiles, Finding, RunState, answered
 from remote.backend import Input, Program
@@ -40,7 +41,8 @@ async def run(state: RunState, context: Context) -> RunState:
     )
     summary = await _audit(state, context, data, text, target, family)
     await context.say(EventType.AUDITED, audit=summary, plot="plots/class_balance.png", report="audit.md")
-    return RunState(data=data, audit=summary, question=None, answer=None)
+    reported = await prior_results(state, context, data)
+    return RunState(data=data, audit=summary, reported=reported, question=None, answer=None)
 
 
 def chosen(state: RunState) -> Candidate:

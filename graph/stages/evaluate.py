@@ -9,7 +9,8 @@ from graph.context import Context, plain
 from graph.files import write_json
 from graph.inputs import HEAVY, metric_of
 from graph.names import EventType
-from graph.state import RunState, Scored
+from graph.research.papers.matching import beside_ours, same_name
+from graph.state import DataFiles, Paper, RunState, Scored
 from remote.backend import Input, Program
 
 
@@ -93,4 +94,19 @@ async def facts(state: RunState, context: Context) -> dict[str, object]:
         "smoke": plain(state.get("smoke") or {}),
         "baselines": plain(state["baselines"]),
         "attempts": plain(state.get("attempts", ())),
+        "reported": plain(beside_ours(state.get("reported", ()), metric_of(state), data)),
+        "official_test": "test" in data.splits,
+        "paper": _paper(state.get("paper"), data),
     }
+
+
+def _paper(paper: Paper | None, data: DataFiles) -> dict[str, object]:
+    """The paper as plain data; of its results those about the data that was used are marked."""
+    if paper is None:
+        return {}
+    results = [
+        plain(result) | {"same_data": bool(result.data and same_name(result.data, data.candidate))}
+        for result in paper.results
+    ]
+    told: dict[str, object] = plain(paper)
+    return told | {"results": results}

@@ -9,6 +9,7 @@ from graph.context import Context, plain
 from graph.errors import PublishError, StageFailed
 from graph.names import DecisionKind, EventType, FailureKind, Stage
 from graph.offers import SHOWN, falls_back_to, gather, named, rank, told, usable
+from graph.research.papers.following import Follow, followed, short_title, undecided
 from graph.state import Choice, Hyperparameter, Plan, Question, RunState, Tried, answered
 from graph.understanding.changes import read_change
 from remote.backend import Need, Offer
@@ -24,7 +25,7 @@ async def run(state: RunState, context: Context) -> RunState:
     wishes = (await context.deps.store.run(context.run_id)).wishes  # said before there was a plan
     overrides, complaint = _overrides(state, wishes)
     config = {k: v for k, v in overrides.items() if k != "minutes"}
-    settings, estimated_s = _settings(state, context, overrides.get("minutes"), config)
+    settings, estimated_s, told = _settings(state, context, overrides.get("minutes"), config)
     machine, tried = _machine(state), state.get("tried", ())
     offers, refusals = await gather(
         context.deps.backends, Need(), estimated_s, state["request"].allow_unisolated
@@ -38,7 +39,7 @@ async def run(state: RunState, context: Context) -> RunState:
             "`intern doctor` says what is missing; `intern resume` tries again.",
             FailureKind.NO_CAPACITY,
         )
-    notes = (*state.get("advice", ()), *await _publishing(state, context))
+    notes = (*state.get("advice", ()), *told, *await _publishing(state, context))
     plan = make_plan(settings, ranked, notes)
     await context.say(EventType.PLANNED, plan.hash, plan=plan, hash=plan.hash, refusals=refusals)
     return RunState(
@@ -119,19 +120,52 @@ def _overrides(state: RunState, wishes: Mapping[str, Any]) -> tuple[dict[str, An
 
 def _settings(
     state: RunState, context: Context, minutes: float | None, overrides: Mapping[str, Any]
-) -> tuple[tuple[Hyperparameter, ...], float]:
+) -> tuple[tuple[Hyperparameter, ...], float, tuple[str, ...]]:
+    """The settings, the estimate in seconds, and what to say of a paper that was followed."""
     recipe = context.deps.recipes.for_family(state["audit"].family)
     wanted = _minutes(state, minutes)
-    facts = {
-        "audit": plain(state["audit"]),
-        "smoke": plain(state.get("smoke") or {}),
-        "minutes": wanted,
-        "overrides": dict(overrides),
-        "baseline_only": False,
-        "speed": 1.0,
-    }
-    rows, estimated_s = recipe.plan(facts)
-    return tuple(Hyperparameter(name, value, reason) for name, value, reason in rows), estimated_s
+    paper, told = state.get("paper"), []
+    follow = dict(followed(paper, recipe.defaults())) if paper and paper.named else {}
+    follow = {name: taken for name, taken in follow.items() if name not in overrides}
+
+    def planned() -> tuple[list[tuple[str, Any, str]], float]:
+        return recipe.plan(
+            {
+                "audit": plain(state["audit"]),
+                "smoke": plain(state.get("smoke") or {}),
+                "minutes": wanted,
+                "overrides": {**{name: taken.value for name, taken in follow.items()}, **overrides},
+                "baseline_only": False,
+                "speed": 1.0,
+            }
+        )
+
+    rows, estimated_s = planned()
+    if "epochs" in follow and wanted is not None and estimated_s > wanted * 60:
+        told.append(
+            f"The paper's {follow.pop('epochs').value} epochs do not fit into {wanted:g} min, so I plan fewer."
+        )
+        rows, estimated_s = planned()
+    if paper and paper.named:
+        told += _about_paper(short_title(paper), follow, undecided(paper))
+    settings = tuple(
+        Hyperparameter(name, value, follow[name].reason if name in follow else reason)
+        for name, value, reason in rows
+    )
+    return settings, estimated_s, tuple(told)
+
+
+def _about_paper(title: str, follow: Mapping[str, Follow], several: Sequence[str]) -> list[str]:
+    told = []
+    if follow:
+        told.append(
+            f"Following “{title}”: {', '.join(f'{name} {taken.value:g}' for name, taken in follow.items())}."
+        )
+    else:
+        told.append(f"“{title}” gives no setting that I can follow as it stands.")
+    if several:
+        told.append(f"It gives several values of {'; '.join(several)}: name one to follow it.")
+    return told
 
 
 def make_plan(

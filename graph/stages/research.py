@@ -13,6 +13,7 @@ from graph.deps import Source
 from graph.errors import SourceError
 from graph.inputs import LIGHT
 from graph.names import DecisionKind, EventType, FailureKind, Stage
+from graph.stages.reading import answer_about_paper, read_paper
 from graph.state import Candidate, Choice, ModelChoice, Question, RunState, TaskSpec, answered
 from remote.backend import Input, Program
 
@@ -20,7 +21,10 @@ SHOWN = 5
 
 
 async def run(state: RunState, context: Context) -> RunState:
-    task, answer = state["task"], answered(state)
+    reading = await read_paper(state, context)
+    if reading.get("question"):
+        return reading
+    task, answer = state["task"], None if answer_about_paper(state) else answered(state)
     wanted = task.data
     if answer and answer.value not in ("more", "retry"):
         wanted = answer.value  # instead of one of the candidates the person named data of their own
@@ -29,9 +33,8 @@ async def run(state: RunState, context: Context) -> RunState:
     except SourceError as error:
         if wanted is None or wanted == task.data:
             raise
-        return RunState(
-            question=_ask(context, state.get("candidates", ()), f"{error.detail} {error.hint}"), answer=None
-        )
+        question = _ask(context, state.get("candidates", ()), f"{error.detail} {error.hint}")
+        return reading | RunState(question=question, answer=None)
     model = await _model(context, task)
     if model.source == "folder":
         _check_reach(model.path, state["request"].files_below)
@@ -43,7 +46,7 @@ async def run(state: RunState, context: Context) -> RunState:
         candidates=candidates,
         model=model,
     )
-    return RunState(
+    return reading | RunState(
         candidates=candidates, model=model, question=_ask(context, candidates, note), answer=None, data=None
     )
 

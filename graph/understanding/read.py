@@ -101,11 +101,14 @@ def _task(parts: Parts, length: int) -> TaskSpec:
     metrics = _metrics(parts, family, notes)
     constraints = _constraints(parts, data, notes)
     base_model = notes.found("base model", references.base_model)
+    paper = notes.found("paper", references.paper)
     publish_to, visibility = _publishing(parts, notes)
     deliverables = _deliverables(parts, notes)
     _limits(parts, length, notes)
     subject = subject_of(parts.text, parts.topics)
     quoted = [found.quote for found in references.data]
+    if references.paper:
+        quoted += [references.paper.quote, "paper papers follow following arxiv"]
     words = content_words(
         parts.text, [*quoted, *(m.quote for m in parts.metrics.named), target or "", base_model or ""]
     )
@@ -127,6 +130,7 @@ def _task(parts: Parts, length: int) -> TaskSpec:
         visibility=visibility,
         understood=tuple(notes.understood),
         assumed=tuple(notes.assumed),
+        paper=paper,
     )
 
 

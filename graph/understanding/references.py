@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from graph.research.papers.reference import is_bare_number, reference
 from graph.understanding.text import Found, Text, plain_line
 from graph.understanding.vocabulary import LABEL_WORDS, words
 
@@ -43,6 +44,7 @@ _MODEL_CUE = re.compile(
     r"\b(?:fine-?tun\w+|base model|start(?:ing)? from|based on|checkpoint|backbone|encoder"
     r"|model)\W*(?:the |with |is |on |called )?\Z"
 )
+_PAPER_CUE = re.compile(r"\b(?:arxiv|papers?|preprint)\b[^;!?\n]{0,30}\Z")
 _DATASETS = (
     ("PolyAI/banking77", r"banking[- ]?77"),
     ("stanfordnlp/imdb", r"imdb"),
@@ -139,18 +141,22 @@ class References:
     private: str = ""
     target: Found[str] | None = None
     text_column: Found[str] | None = None
+    paper: Found[str] | None = None
 
 
 def read_references(text: Text) -> References:
     data: list[Found[str]] = [Found(m[1].strip(), m[1]) for m in _QUOTED_FILE.finditer(text.raw)]
     raw = _QUOTED_FILE.sub(" ", text.raw)
-    address, model, publish = "", None, None
+    address, model, publish, paper = "", None, None, None
     for match in re.finditer(r"\S+", raw):
         word = match[0].strip("\"'()[]{}<>,;:!?").rstrip(".")
         if not 2 < len(word) <= MAX_WORD or not ("/" in word or "." in word or "-" in word or "\\" in word):
             continue
         before = raw[max(0, match.start() - 80) : match.start()].lower()
         before = re.split(r"[;!?\n]|\.\s", before)[-1]
+        if _is_paper(word, before):
+            paper = paper or Found(word, plain_line(word))
+            continue
         kind, value = _kind(word, before, raw[match.end() : match.end() + 24].lower())
         found = Found(value, plain_line(word))
         if kind == "data":
@@ -174,7 +180,14 @@ def read_references(text: Text) -> References:
         private=text.quote(private) if private else "",
         target=target,
         text_column=text_column,
+        paper=paper,
     )
+
+
+def _is_paper(word: str, before: str) -> bool:
+    if reference(word) is None or _SAVE_CUE.search(before):
+        return False
+    return not is_bare_number(word) or _PAPER_CUE.search(before) is not None
 
 
 def _kind(word: str, before: str, after: str) -> tuple[str, str]:

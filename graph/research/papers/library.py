@@ -1,0 +1,125 @@
+"""Where papers come from: a person's file, arXiv, the Hub's paper pages. And what they point at."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from graph.deps import PaperFile
+from graph.errors import SourceError
+from graph.names import FailureKind
+from graph.research.hubclient import HubClient
+from graph.research.licences import licence_from_tags
+from graph.research.papers.arxiv import MAX_PDF_BYTES, Arxiv
+from graph.research.papers.prior import reported_by_models
+from graph.research.papers.reference import reference
+from graph.research.ranking import topic_words, words_of
+from graph.state import Candidate, Linked, Reported, TaskSpec
+
+FOUND = 5
+LOOKED_UP = 4  # repositories of one paper
+
+
+@dataclass(frozen=True, slots=True)
+class PaperLibrary:
+    """A :class:`graph.deps.Library`."""
+
+    hub: HubClient
+    arxiv: Arxiv
+    folder: Path  # fetched files, kept by arXiv id
+
+    async def search(self, task: TaskSpec) -> str | None:
+        """The id of the Hub's paper that shares most words with the task, if it shares at least two. One request."""
+        query = " ".join(dict.fromkeys(task.keywords))[:100]
+        if not query or not await self.hub.ready():
+            return None
+        papers = await self.hub.call(
+            "the list of papers", lambda api: list(api.list_papers(query=query, limit=FOUND))
+        )
+        wanted = topic_words(task)
+        ranked = [
+            (len(wanted.keys() & words_of(paper.title or "")), paper.id) for paper in papers if paper.id
+        ]
+        most = max((count for count, _ in ranked), default=0)
+        return next((str(i) for count, i in ranked if count == most), None) if most >= 2 else None
+
+    async def fetch(self, wanted: str, into: Path) -> PaperFile:
+        named = reference(wanted)
+        if named is None:
+            raise SourceError(
+                f"{wanted[:80]!r} is no paper that I can read.",
+                "Give me a PDF file, an arXiv number such as 2003.04807, or a paper's address on arXiv or the Hub.",
+                FailureKind.DATA_ERROR,
+            )
+        if named.kind == "file":
+            return _own(Path(named.id).expanduser(), into)
+        kept = self.folder / f"{named.id.replace('/', '_')}.pdf"
+        if not kept.is_file():
+            await self.arxiv.pdf(named.id, kept)
+        return await self._described(named.kind, named.id, _copied(kept, into))
+
+    async def _described(self, kind: str, paper_id: str, path: Path) -> PaperFile:
+        """Title and licence are a courtesy: without an answer the PDF's own title serves."""
+        licence, title = None, ""
+        try:
+            entry = await self.arxiv.entry(paper_id)
+            if entry:
+                licence, title = entry.licence, entry.title
+        except SourceError:
+            pass
+        url = self.hub.page(f"papers/{paper_id}") if kind == "hub" else f"https://arxiv.org/abs/{paper_id}"
+        return PaperFile(str(path), paper_id, kind, title, url, _sha256(path), licence)
+
+    async def licences(self, urls: Sequence[str]) -> tuple[Linked, ...]:
+        """Of repositories on the Hub; others are named as not looked up."""
+        return tuple([await self._licence(url) for url in urls[:LOOKED_UP]])
+
+    async def _licence(self, url: str) -> Linked:
+        host, _, path = url.removeprefix("https://").partition("/")
+        if host not in ("huggingface.co", "hf.co"):
+            return Linked(url, note=f"I look licences up on the Hub only: read it at {host}")
+        kind = path.split("/")[0] if path.startswith(("datasets/", "spaces/")) else "models"
+        repo = path.removeprefix(f"{kind}/")
+        try:
+            info = await self.hub.call(
+                f"the repository {repo}",
+                lambda api: api.repo_info(repo, repo_type=kind.removesuffix("s"), timeout=10),
+            )
+        except SourceError as error:
+            return Linked(url, note=error.detail)
+        licence = licence_from_tags(getattr(info, "tags", None) or ())
+        return Linked(url, licence, "" if licence else "its page states none")
+
+    async def reported(self, candidate: Candidate) -> tuple[Reported, ...]:
+        if candidate.source != "hub" or not await self.hub.ready():
+            return ()
+        return await reported_by_models(self.hub, candidate.id)
+
+
+def _own(path: Path, into: Path) -> PaperFile:
+    if not path.is_file():
+        raise SourceError(
+            f"There is no file {path.name[:80]} here.", "Check the path.", FailureKind.DATA_ERROR
+        )
+    size = path.stat().st_size
+    if not 0 < size <= MAX_PDF_BYTES:
+        what = "is empty" if not size else f"has over {MAX_PDF_BYTES / 1e6:.0f} MB"
+        raise SourceError(f"The paper {path.name[:80]} {what}.", "Give another file.", FailureKind.DATA_ERROR)
+    copy = _copied(path, into)
+    return PaperFile(str(copy), path.name, "file", "", "", _sha256(copy))
+
+
+def _copied(source: Path, into: Path) -> Path:
+    into.mkdir(parents=True, exist_ok=True)
+    copy = into / "paper.pdf"
+    beside = into / ".paper.pdf.part"
+    shutil.copyfile(source, beside)
+    return beside.replace(copy)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,168 @@
+"""What the research stage does about papers, and the audit about prior results.
+
+A paper that a person named is read or asked about; one that was found by search is a courtesy, and the run goes on
+without it. The PDF is parsed in a sandboxed job. Its text is data: it never starts, skips or answers anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from graph import jobs
+from graph.context import Context, plain
+from graph.deps import PaperFile
+from graph.errors import GraphError, SourceError, StageFailed
+from graph.files import write_json
+from graph.inputs import LIGHT
+from graph.names import DecisionKind, EventType, FailureKind, Stage
+from graph.research.papers.following import followed, undecided
+from graph.research.papers.matching import from_paper
+from graph.research.papers.reading import paper_of
+from graph.state import Answer, Choice, DataFiles, Paper, Question, Reported, RunState, answered
+from remote.backend import BackendError, Input, Program
+
+SLUG = "paper"
+WITHOUT = "without_paper"
+
+
+def answer_about_paper(state: RunState) -> Answer | None:
+    """The answer to this module's question, if it is the one just given."""
+    answer = answered(state)
+    return answer if answer and answer.question_id.split(":")[1] == SLUG else None
+
+
+async def read_paper(state: RunState, context: Context) -> RunState:
+    """``paper`` and ``papers_done``; or a ``question`` where a named paper cannot be read."""
+    if state.get("papers_done"):
+        return RunState()
+    answer = answer_about_paper(state)
+    if answer and answer.value == WITHOUT:
+        return RunState(paper=None, papers_done=True)
+    wanted = state["request"].paper or state["task"].paper
+    if answer and answer.value != "retry":
+        wanted = answer.value
+    try:
+        found, named = (wanted, True) if wanted else (await _search(state, context), False)
+        paper = await _read(state, context, found, named=named) if found else None
+    except (SourceError, StageFailed, BackendError) as error:
+        if wanted is None:
+            await context.note(f"I read no paper: {error.detail}")
+            return RunState(paper=None, papers_done=True)
+        return RunState(question=_ask(context, error), answer=None)
+    return RunState(paper=paper, papers_done=True)
+
+
+async def _search(state: RunState, context: Context) -> str | None:
+    library = context.deps.library
+    return await library.search(state["task"]) if library else None
+
+
+async def _read(state: RunState, context: Context, wanted: str, *, named: bool) -> Paper:
+    library = context.deps.library
+    if library is None:
+        raise SourceError("I cannot read papers here.", "Go on without it.", FailureKind.DENIED)
+    _check_reach(wanted, state["request"].files_below)
+    folder = context.dir / "raw" / "paper"
+    file = await library.fetch(wanted, folder)
+    body = await _parsed(context, file, state["request"].allow_unisolated)
+    paper = paper_of(
+        body, id=file.id, source=file.source, url=file.url, sha256=file.sha256, named=named, licence=file.licence
+    )  # fmt: skip
+    urls = [str(fact.value) for fact in paper.facts if fact.field == "link"]
+    paper = replace(paper, title=file.title or paper.title, linked=await library.licences(urls))
+    write_json(context.dir / "paper.json", {**body, **_beside(paper)})
+    recipe_has = _recipe_has(state, context)
+    await context.say(
+        EventType.PAPER_READ,
+        paper=plain(paper),
+        follows=list(followed(paper, recipe_has)) if named else [],
+        undecided=undecided(paper),
+        path="paper.json",
+    )
+    return paper
+
+
+def _beside(paper: Paper) -> dict[str, Any]:
+    """What ``paper.json`` has besides the facts that the job found."""
+    names = ("title", "id", "source", "url", "sha256", "named", "licence", "linked")
+    return {name: plain(getattr(paper, name)) for name in names}
+
+
+def _recipe_has(state: RunState, context: Context) -> tuple[str, ...]:
+    family = state["task"].family
+    if family is None:
+        return _KNOWN
+    return tuple(context.deps.recipes.for_family(family).defaults())
+
+
+_KNOWN = ("learning_rate", "epochs", "batch_size")  # what every recipe has, before the data says the family
+
+
+async def _parsed(context: Context, file: PaperFile, allow_unisolated: bool) -> Mapping[str, Any]:
+    out = context.dir / "work" / "paper"
+    name = file.id if file.source == "file" else f"arXiv {file.id}"
+    await jobs.run(
+        context,
+        f"paper-{file.sha256[:12]}",
+        (Program("paper", "paper", {"file": "in/paper.pdf", "name": name}),),
+        (Input("paper.pdf", file.path),),
+        LIGHT,
+        out,
+        allow_unisolated=allow_unisolated,
+    )
+    try:
+        body = json.loads((out / "paper.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise StageFailed(f"What was read of {name} is damaged.", "Try again.") from error
+    if not isinstance(body, dict):
+        raise StageFailed(f"What was read of {name} is damaged.", "Try again.")
+    return body
+
+
+def _check_reach(wanted: str, below: str | None) -> None:
+    """Who asks from a chat must not read this machine's files by naming them."""
+    if below is None or not wanted.casefold().endswith(".pdf") or "://" in wanted:
+        return
+    if not Path(wanted).expanduser().resolve().is_relative_to(Path(below).resolve()):
+        raise SourceError(
+            f"I can't read {Path(wanted).name[:80]} from here.",
+            "Name the paper by its arXiv number, such as 2003.04807.",
+            FailureKind.DENIED,
+        )
+
+
+def _ask(context: Context, error: GraphError | BackendError) -> Question:
+    return context.question(
+        DecisionKind.CLARIFY,
+        Stage.NEEDS_HUMAN,
+        f"I could not read the paper. {error.detail} {error.hint} Shall I go on without it? You can also name another "
+        "one: a PDF file or an arXiv number.",
+        (
+            Choice(WITHOUT, "Go on without it", "plans as usual", "primary"),
+            Choice("retry", "Try again"),
+            Choice("cancel", "Cancel", style="danger"),
+        ),
+        slug=SLUG,
+        default=WITHOUT,
+        free_text=True,
+        back_to=Stage.RESEARCH,
+    )
+
+
+async def prior_results(state: RunState, context: Context, data: DataFiles) -> tuple[Reported, ...]:
+    """What others published for the data: cards of Hub models, and the paper that was read."""
+    library, paper = context.deps.library, state.get("paper")
+    reported: tuple[Reported, ...] = ()
+    if library is not None:
+        try:
+            reported = await library.reported(data.candidate)
+        except SourceError as error:
+            await context.note(f"I found no prior results: {error.detail}")
+    reported += from_paper(paper, data.candidate) if paper else ()
+    if reported:
+        await context.say(EventType.PRIOR_RESULTS, reported=reported, data=data.candidate.title)
+    return reported

@@ -1,0 +1,45 @@
+"""Search for models on the stand-in: by tags (``filter``), words and how many, with what ``expand`` adds.
+
+A model's ``config`` is that of its ``config.json``; ``card`` may hold ``parameters`` (a count) and ``model-index``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from tests.hub.server import HubServer, Repo
+
+
+def add_routes(app: web.Application, hub: HubServer) -> None:
+    async def search(request: web.Request) -> web.Response:
+        words = " ".join(request.query.getall("search", [])).casefold().split()
+        wanted = set(request.query.getall("filter", []))
+        found = [
+            repo
+            for (kind, _), repo in hub.repos.items()
+            if kind == "model"
+            and not repo.private
+            and wanted <= set(repo.tags)
+            and all(w in repo.id.casefold() for w in words)
+        ]
+        if request.query.get("sort") == "downloads":
+            found.sort(key=lambda repo: -repo.downloads)
+        return web.json_response([_info(repo) for repo in found[: int(request.query.get("limit", "100"))]])
+
+    app.router.add_get("/api/models", search)
+
+
+def _info(repo: Repo) -> dict[str, Any]:
+    more: dict[str, Any] = {"model-index": repo.card.get("model-index")}
+    try:
+        config = json.loads(repo.files.get("config.json", b"{}"))
+    except ValueError:
+        config = {}
+    more["config"] = {key: config[key] for key in ("architectures", "model_type") if key in config}
+    if count := repo.card.get("parameters"):
+        more["safetensors"] = {"parameters": {"F32": count}, "total": count}
+    return repo.info(repo.head) | more
