@@ -367,7 +367,7 @@ class Recipe(Protocol):
 
     @property
     def companions(self) -> tuple[Path, ...]:
-        """Files that the script and the packaged model need beside them (inference.py)."""
+        """Files that the script and the packaged model need beside them (inference.py, parallel.py)."""
 
     def defaults(self) -> Mapping[str, Any]:
         """config.json with its default values."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from graph.errors import PublishRefused
 
 _RUN = (
-    "run.json", "events.jsonl", "audit.json", "audit.md", "train.py", "inference.py", "config.json",
+    "run.json", "events.jsonl", "audit.json", "audit.md", "train.py", "inference.py", "parallel.py", "config.json",
     "train.log", "training.json", "schedule.json", "validation_predictions.csv", "leaderboard.json",
     "metrics.json", "predictions.csv", "stress.json", "report.md", "plots", "model", "space",
 )  # fmt: skip

@@ -160,7 +160,7 @@ def sample(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
 def _short_run(
     script: Path, settings: Mapping[str, Any], few: list[Row], held_out: list[Row], report: Report
 ) -> Run:
-    wanted = {"epochs": STEPS, "max_steps": STEPS, "refit": False}
+    wanted = {"epochs": STEPS, "max_steps": STEPS, "refit": False, "processes": 1}
     short = run_script("run", WORK, script, settings, wanted, few, held_out)
     report.expect("run", None)
     losses = short.numbers("loss")
@@ -186,6 +186,7 @@ def _overfit_run(script: Path, settings: Mapping[str, Any], few: list[Row], repo
         "class_weights": "off",
         "ensemble": "off",
         "refit": False,
+        "processes": 1,
     }
     overfit = run_script("overfits_batch", WORK, script, settings, wanted, batch, batch)
     losses = [loss for loss in overfit.numbers("train_loss") or overfit.numbers("loss") if loss is not None]

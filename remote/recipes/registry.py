@@ -95,7 +95,7 @@ class TextClassification:
         self.name = "text_classification"
         self.families: tuple[str, ...] = ("binary", "multiclass", "multilabel", "regression")
         self.script = HERE / "text_classification.py"
-        self.companions: tuple[Path, ...] = (HERE / "inference.py",)
+        self.companions: tuple[Path, ...] = (HERE / "inference.py", HERE / "parallel.py")
 
     def defaults(self) -> Mapping[str, Any]:
         """Every key of ``config.json`` with the script's own default."""

@@ -1,6 +1,7 @@
 """Fine-tune a pre-trained encoder on labelled texts: ``python train.py --config config.json``.
 
-Runs alone, on a CPU or a GPU, with ``inference.py`` beside it. Binary, multi-class, multi-label, regression.
+Runs alone, on a CPU or on one to eight GPUs of one machine, with ``inference.py`` and ``parallel.py`` beside it.
+Binary, multi-class, multi-label, regression.
 Every setting stands in :class:`Config`; what it says on stdout are JSON lines (``started``, ``progress``,
 ``epoch``, ``warning``, ``artifact``, ``result``, ``failed``).
 
@@ -76,6 +77,7 @@ if __package__:  # imported from the package, by its tests
         token_ids,
         vocabulary,
     )
+    from .parallel import PeerLost, Team, launch, team, wanted
 else:
     from inference import (  # type: ignore[import-not-found, no-redef, unused-ignore]
         Encoder,
@@ -90,6 +92,13 @@ else:
         to_probabilities,
         token_ids,
         vocabulary,
+    )
+    from parallel import (  # type: ignore[import-not-found, no-redef, unused-ignore]
+        PeerLost,
+        Team,
+        launch,
+        team,
+        wanted,
     )
 
 
@@ -172,6 +181,7 @@ class Config:
     threads: int = setting(0, "", "CPU threads; 0: as many as torch finds")
     device: str = setting("auto", "", "cpu, cuda, auto")
     precision: str = setting("auto", "", "fp32, bf16, auto: bf16 where the hardware has it natively")
+    processes: int = setting(0, "", "that train as one, on one machine; 0: one a GPU, one without GPUs")
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Config:
@@ -184,6 +194,7 @@ class Config:
             "family": config.family in ("binary", "multiclass", "multilabel", "regression"),
             "labels": config.family == "regression" or len(set(config.labels)) == len(config.labels) > 0,
             "epochs": config.epochs >= 0,
+            "processes": 0 <= config.processes <= 64,
             "batch_size": config.batch_size > 0 and config.gradient_accumulation > 0,
             "max_length": config.max_length >= 3,
             "metric": config.metric in ("auto", *(LOWER_IS_BETTER if config.family == "regression" else _F1)),
@@ -220,15 +231,19 @@ class TrainingError(Exception):
 
 
 class Job:
-    """What every part of the work needs: the settings, a voice, a clock, and whether to stop."""
+    """What every part of the work needs: the settings, a voice, a clock, whom it works with, and whether to stop."""
 
-    def __init__(self, config: Config, say: Say, now: Callable[[], float]) -> None:
-        self.config, self.say, self.now = config, say, now
+    def __init__(
+        self, config: Config, say: Say, now: Callable[[], float], team_of: Team | None = None
+    ) -> None:
+        self.team = team_of or Team()
+        self.config, self.now = config, now
+        self.say: Say = say if self.team.leads else lambda *_, **__: None  # all would say the same
         self.started = now()
         self.preempted = False
         self.seconds: dict[str, float] = {}  # phase -> s
-        wanted = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(wanted)
+        kind = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device("cuda", self.team.local_rank) if kind == "cuda" else torch.device(kind)
         fine = _native_bf16(self.device) and config.precision == "auto"
         self.precision = "bf16" if fine or config.precision == "bf16" else "fp32"
 
@@ -395,7 +410,7 @@ class Embedder:
         vectors = np.zeros((len(rows), self.encoder.width), dtype=np.float32)
         hidden = Hidden(rows, self.encoder.width) if keep and self._fits(rows) else None
         start, done, said = self.job.now(), 0, self.job.now()
-        for batch in length_batches([len(ids) for ids in rows.ids], 64):
+        for batch in self.job.team.share(length_batches([len(ids) for ids in rows.ids], 64)):
             self.job.check()
             vectors[batch] = self._batch(rows, batch, depth, hidden)
             done += len(batch)
@@ -404,6 +419,7 @@ class Embedder:
                 self.job.say(
                     "progress", step=0, total=0, metrics={"embedded_rows": done, "of_rows": len(rows)}
                 )
+        self.job.team.sum([torch.from_numpy(vectors)])
         self.rows_per_s = len(rows) / max(self.job.now() - start, 1e-6)
         return vectors, hidden
 
@@ -421,18 +437,19 @@ class Embedder:
         return vectors
 
     def _fits(self, rows: Rows) -> bool:
+        """In a team each process needs other rows at every step: the layers below are then computed anew."""
         mb = sum(map(len, rows.ids)) * self.encoder.width * 4 / 2**20
-        return self.encoder.splits and mb <= self.job.config.hidden_cache_mb
+        return self.encoder.splits and self.job.team.size == 1 and mb <= self.job.config.hidden_cache_mb
 
     @torch.inference_mode()
     def speed(self, rows: Rows) -> float:
-        """Rows per second, from a few batches of middle length (the first one only warms up)."""
+        """Rows per second of the team, from a few batches of middle length (the first one only warms up)."""
         batches = length_batches([len(ids) for ids in rows.ids], 64)
         middle = batches[len(batches) // 2]
         self._batch(rows, middle, 0, None)
         start = self.job.now()
         self._batch(rows, middle, 0, None)
-        return len(middle) / max(self.job.now() - start, 1e-6)
+        return self.job.team.size * len(middle) / max(self.job.now() - start, 1e-6)
 
 
 def choose_frozen(job: Job, encoder: Encoder, rows: Rows, rows_per_s: float) -> int:
@@ -522,6 +539,30 @@ def best_linear(
 
 
 # ------------------------------------------------------------------------------- judging (on validation)
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """The linear models on frozen embeddings."""
+
+    baseline: Linear  # the best on validation
+    refitted: Linear  # the same, fitted on the validation rows too
+    start: Linear  # on plain embeddings: the head's first weights
+
+
+def fit_probes(
+    train: tuple[Floats, NDArray[Any]], validation: tuple[Floats, NDArray[Any]], config: Config
+) -> Probes:
+    baseline, strength = best_linear(train, validation, config)
+    refitted = start = baseline
+    if config.refit:
+        vectors = np.concatenate([train[0], validation[0]])
+        targets = np.concatenate([train[1], validation[1]])
+        refitted = fit_linear(vectors, targets, config, strength, standardise=True)
+    if config.epochs:
+        strength = 10.0 if config.family == "regression" else 1.0
+        start = fit_linear(*train, config, strength, standardise=False)
+    return Probes(baseline, refitted, start)
 
 
 def loss_of(answer: Floats, targets: NDArray[Any], family: str) -> float:
@@ -679,7 +720,7 @@ class Tuner:
         while state.step < state.total_steps:
             epoch, at = divmod(state.step, epoch_length)
             plan = plan if plan and at else epoch_steps(lengths, a_step, config.seed, epoch)
-            p = replay[state.step] if replay is not None else self._progress(job.now() - started)
+            p, preempted, due = self._decision(replay, started, saved)
             if p >= 1:
                 state.stopped = "budget"
                 break
@@ -693,14 +734,26 @@ class Tuner:
                 if self._stale():
                     state.stopped = "early"
                     break
-            if job.preempted or job.now() - saved >= config.checkpoint_every_s:
+            if preempted or due:
                 saved = job.now()
                 checkpoints.save()
-            job.check()
+            if preempted:  # as the first process saw it: a signal reaches each at another step
+                job.preempted = True
+                job.check()
         if state.losses:  # an epoch that was not finished
             self._evaluate(validation, kept[1], state.step / epoch_length)
         state.elapsed_s = job.now() - started
         self._restore_best()
+
+    def _decision(self, replay: list[float] | None, started: float, saved: float) -> tuple[float, bool, bool]:
+        """Progress p, whether the machine wants to stop, whether to save: by the first process's clock."""
+        job, step = self.job, self.state.step
+
+        def decide() -> tuple[float, bool, bool]:
+            p = replay[step] if replay is not None else self._progress(job.now() - started)
+            return p, job.preempted, job.now() - saved >= self.config.checkpoint_every_s
+
+        return job.team.agree(decide)
 
     def _progress(self, elapsed_s: float) -> float:
         by_step = (self.state.step + 0.5) / self.state.total_steps
@@ -720,16 +773,17 @@ class Tuner:
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * factor
         if config.dropout:
-            torch.manual_seed(
-                int(np.random.SeedSequence([config.seed, self.state.step]).generate_state(1)[0])
-            )
+            seed = [config.seed, self.state.step, *([self.job.team.rank] if self.job.team.rank else [])]
+            torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         self.encoder.train()
         total = 0.0
-        for start in range(0, len(chosen), config.batch_size):
-            part = chosen[start : start + config.batch_size]
+        mine = self.job.team.share(chosen)
+        for start in range(0, len(mine), config.batch_size):
+            part = mine[start : start + config.batch_size]
             loss = objective(self.logits(rows, hidden, part), part) / len(chosen)
             loss.backward()
             total += loss.item()
+        total = self._summed(total)
         norm = float(nn.utils.clip_grad_norm_(list(self.params.values()), config.max_grad_norm))
         if not (math.isfinite(total) and math.isfinite(norm)):
             raise TrainingError(
@@ -741,6 +795,17 @@ class Tuner:
         self.state.progress.append(p)
         self.state.rows += len(chosen)
         self.state.step += 1
+
+    def _summed(self, loss: float) -> float:
+        """The team's loss; its gradients take the place of this process's."""
+        if self.job.team.size == 1:
+            return loss
+        whole = torch.tensor([loss], device=self.job.device)
+        for param in self.params.values():
+            if param.grad is None:  # a short step may leave a process without rows
+                param.grad = torch.zeros_like(param)
+        self.job.team.sum([*(p.grad for p in self.params.values() if p.grad is not None), whole])
+        return whole.item()
 
     def _watch(self, loss: float, chance: float) -> None:
         """Diverged: for long well above both its start and the loss of a guess."""
@@ -760,8 +825,9 @@ class Tuner:
     def _evaluate(self, rows: Rows, hidden: Hidden | None, epoch: float) -> None:
         self.encoder.eval()
         answers = np.zeros((len(rows), self.head.out_features))
-        for batch in length_batches([len(ids) for ids in rows.ids], 64):
+        for batch in self.job.team.share(length_batches([len(ids) for ids in rows.ids], 64)):
             answers[batch] = self.logits(rows, hidden, batch).cpu().numpy()
+        self.job.team.sum([torch.from_numpy(answers)])
         state, family = self.state, self.config.family
         answer = to_probabilities(answers, family)
         threshold = fit_threshold(answer, rows.targets) if family == "multilabel" else 0.5
@@ -881,6 +947,7 @@ def fingerprint(config: Config) -> str:
             "resume_from",
             "schedule",
             "hidden_cache_mb",
+            "processes",
         ),
         *("batch_size", "gradient_accumulation", "gradient_checkpointing"),
         *("train_file", "validation_file", "base_model", "refit", "ensemble"),
@@ -901,6 +968,8 @@ class Checkpoints:
 
     def save(self) -> None:
         tuner = self.tuner
+        if not tuner.job.team.leads:
+            return
         name = f"step-{tuner.state.step:08d}"
         target = self.folder / name
         target.mkdir(parents=True, exist_ok=True)
@@ -1127,29 +1196,28 @@ def run(job: Job) -> dict[str, Any]:
         embedder = Embedder(job, encoder, filler)
         frozen = read_schedule(config)["frozen_layers"] if config.schedule else None
         if frozen is None:
-            frozen = choose_frozen(job, encoder, train, embedder.speed(train))
+            speed = embedder.speed(train)
+            frozen = job.team.agree(lambda: choose_frozen(job, encoder, train, speed))
         keep = config.epochs > 0
         vectors, hidden = embedder.embed(train, frozen, keep)
         speed = embedder.rows_per_s
         seen, hidden_validation = embedder.embed(validation, frozen, keep)
     state, before = State(frozen, 0, None), Params()
     with job.phase("probe"):
-        baseline, strength = best_linear((vectors, train.targets), (seen, validation.targets), config)
-        head, refitted = baseline, baseline
-        if config.refit:
-            both = np.concatenate([vectors, seen]), np.concatenate([train.targets, validation.targets])
-            refitted = fit_linear(*both, config, strength, standardise=True)
+        probes = job.team.agree(
+            lambda: fit_probes((vectors, train.targets), (seen, validation.targets), config)
+        )
+        head = probes.baseline
     if config.epochs:
-        with job.phase("probe"):
-            strength = 10.0 if config.family == "regression" else 1.0
-            start = fit_linear(vectors, train.targets, config, strength, standardise=False)
         with job.phase("train"):
             state = new_state(job, frozen, train, len(validation) / speed)
-            tuner = Tuner(job, encoder, start, state, filler, std)
+            tuner = Tuner(job, encoder, probes.start, state, filler, std)
             tuner.fit(train, validation, (hidden, hidden_validation))
             state = tuner.state
             if state.best:  # else the frozen encoder was best: then the better linear model is the head
                 head, before = tuner.linear_head(), tuner.before
+    if not job.team.leads:
+        return {}
     with job.phase("package"):
         settings = {
             "family": config.family,
@@ -1161,9 +1229,10 @@ def run(job: Job) -> dict[str, Any]:
             "target_std": std,
             **NOTHING_FITTED,
         }
-        packer = Packer(job, tokenizer, encoder, head, baseline, before, known=vocabulary(train.texts))
+        known = vocabulary(train.texts)
+        packer = Packer(job, tokenizer, encoder, head, probes.baseline, before, known=known)
         answer = packer.choose(settings, validation)
-        packer.pack(answer, refitted)
+        packer.pack(answer, probes.refitted)
     return record(job, state, answer, validation)
 
 
@@ -1230,6 +1299,7 @@ def record(job: Job, state: State, answer: Answer, validation: Rows) -> dict[str
         "device": str(job.device),
         "precision": job.precision,
         "threads": torch.get_num_threads(),
+        "processes": job.team.size,
         "versions": {"python": platform.python_version(), "torch": torch.__version__}
         | {"transformers": transformers.__version__, "numpy": np.__version__},
         "config": asdict(config),
@@ -1291,14 +1361,20 @@ def main(arguments: Sequence[str], now: Callable[[], float] = time.monotonic) ->
     say = speaker("train")
     before = signal.getsignal(signal.SIGTERM)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        config = Config.from_mapping(values)
+        config = Config.from_mapping(json.loads(path.read_text(encoding="utf-8")))
         say = speaker(config.stage)
-        job = Job(config, say, now)
-        say("started", pid=os.getpid())
-        signal.signal(signal.SIGTERM, lambda *_: setattr(job, "preempted", True))
-        make_deterministic(job)
-        say("result", data=run(job))
+        count = wanted(config.processes, config.device)
+        if count > 1:
+            return lead(count, path, say)
+        with team() as members:
+            job = Job(config, say, now, members)
+            job.say("started", pid=os.getpid())
+            signal.signal(signal.SIGTERM, lambda *_: setattr(job, "preempted", True))
+            make_deterministic(job)
+            job.say("result", data=run(job))
+    except PeerLost:
+        traceback.print_exc(file=sys.stderr)
+        return 1
     except Exception as error:  # noqa: BLE001 - the job's outermost edge: whatever happens is said
         if not isinstance(error, TrainingError):
             traceback.print_exc(file=sys.stderr)
@@ -1308,6 +1384,15 @@ def main(arguments: Sequence[str], now: Callable[[], float] = time.monotonic) ->
     finally:
         signal.signal(signal.SIGTERM, before)
     return 0
+
+
+def lead(count: int, config: Path, say: Say) -> int:
+    """The same script in ``count`` processes; what none of them could say is said here."""
+    code, said, killed = launch(count, Path(__file__), config)
+    if code and not said:
+        detail = killed or f"The {count} processes ended with exit code {code}."
+        say("failed", kind="preempted" if killed else "script_error", detail=detail)
+    return 1 if code else 0
 
 
 def make_deterministic(job: Job) -> None:

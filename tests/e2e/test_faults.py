@@ -16,15 +16,13 @@ from typing import Any
 
 import pytest
 
-import remote.recipes
 from graph.names import FailureKind, Stage
 from graph.remedies import Remedy, config_diff, remedy
 from graph.routes import MAX_ATTEMPTS
 from graph.state import Attempt
 from remote.protocol import JobEvent, JobEventType, decode
-from tests.remote.recipes.tiny import LABELS, labelled, make_base, write_rows
+from tests.remote.recipes.tiny import LABELS, labelled, lay_out, make_base, write_rows
 
-RECIPES = Path(next(iter(remote.recipes.__path__)))
 # Runs the script with so many MB of address space beyond what the imported libraries take: what is short is
 # what the training itself needs, whatever the build of torch maps.
 CRAMPED = """
@@ -44,8 +42,7 @@ class Training:
     def __init__(self, folder: Path, base: Path, rows: list[dict[str, Any]], **config: Any) -> None:
         self.folder = folder
         folder.mkdir()
-        for name, place in (("text_classification.py", "train.py"), ("inference.py", "inference.py")):
-            shutil.copy(RECIPES / name, folder / place)
+        lay_out(folder)
         write_rows(folder / "train.jsonl", rows)
         write_rows(folder / "validation.jsonl", labelled("multiclass", 48, seed=2))
         self.config: dict[str, Any] = {

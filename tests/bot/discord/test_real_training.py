@@ -41,7 +41,10 @@ async def test_from_the_command_to_the_published_folder(
         assert run.status is RunStatus.DONE
         check_files(app.deps.run_dir(run.id))
         await server.say("try: I love it, it works perfectly")
-        await server.sees("positive")
+        await server.sees("The model says")
+        answer = next(text for text in await server.messages() if "The model says" in text)
+        assert "positive" in answer
+        assert "Confidence" in answer
     assert any(published.rglob("model.safetensors"))
     seen = await server.messages()
     for words in ("What I understood", "The data, checked", "The plan", "On rows never trained on", "Done:"):

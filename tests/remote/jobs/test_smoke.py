@@ -17,14 +17,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import remote.recipes
 from graph.remedies import remedy
 from remote.jobs import calibration, smoke
 from remote.jobs.rows import Row
 from remote.protocol import Emitter, FailureKind, JobError, JobEvent, JobEventType, decode, sha256_file
-from tests.remote.recipes.tiny import LABELS, labelled, write_rows
+from tests.remote.recipes.tiny import LABELS, labelled, lay_out, write_rows
 
-RECIPES = Path(next(iter(remote.recipes.__path__)))
 MAIN = 'if __name__ == "__main__":'
 LOSS = """
 class _Broken(Objective):
@@ -98,8 +96,7 @@ class Folder:
         write_rows(path / "in/train.jsonl", labelled(family, 120, seed=1))
         write_rows(path / "in/validation.jsonl", labelled(family, 40, seed=2))
         (path / "in/base_model").symlink_to(base)
-        shutil.copy(RECIPES / "text_classification.py", path / "in/train.py")
-        shutil.copy(RECIPES / "inference.py", path / "in/inference.py")
+        lay_out(path / "in")
         self.settings: dict[str, Any] = {
             "family": family,
             "labels": LABELS[family],

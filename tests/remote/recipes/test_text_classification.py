@@ -21,7 +21,7 @@ from transformers import AutoModel
 from remote.protocol import JobEventType, decode, sha256_file
 from remote.recipes import text_classification as recipe
 from remote.recipes.inference import Model, temper
-from tests.remote.recipes.tiny import Job, labelled, write_rows
+from tests.remote.recipes.tiny import Job, labelled, lay_out, write_rows
 
 MakeJob = Callable[..., Job]
 
@@ -203,9 +203,8 @@ def test_progress_is_said_while_it_trains(job: MakeJob) -> None:
 
 
 def launched(made: Job, **changes: Any) -> subprocess.Popen[str]:
-    """The script as it is delivered: its own process, ``inference.py`` beside it, no package in sight."""
-    for source, name in (("text_classification.py", "train.py"), ("inference.py", "inference.py")):
-        (made.folder / name).write_bytes((Path(recipe.__file__).with_name(source)).read_bytes())
+    """The script as it is delivered: its own process, its companions beside it, no package in sight."""
+    lay_out(made.folder)
     (made.folder / "config.json").write_text(json.dumps(made.config | changes), encoding="utf-8")
     command = [sys.executable, "-P", "-W", "error::UserWarning", str(made.folder / "train.py")]
     environment = {**os.environ, "PYTHONPATH": str(made.folder)}

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import random
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from safetensors.torch import save_file
 from transformers import BertConfig, BertModel, BertTokenizer
 
 from remote.protocol import JobEvent, JobEventType, decode
+from remote.recipes.registry import TextClassification
 from remote.recipes.text_classification import main
 
 TOPICS = {
@@ -93,6 +95,14 @@ LABELS = {
     "multilabel": sorted(TOPICS),
     "regression": [],
 }
+
+
+def lay_out(folder: Path) -> None:
+    """The script as ``train.py`` with its companions beside it, as a job has them."""
+    recipe = TextClassification()
+    shutil.copy(recipe.script, folder / "train.py")
+    for companion in recipe.companions:
+        shutil.copy(companion, folder / companion.name)
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
