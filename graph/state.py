@@ -80,6 +80,9 @@ class TaskSpec:
     base_model: str | None = None  # Hub id or path that the request names
     publish_to: str | None = None
     visibility: str = "private"
+    purpose: str = (
+        ""  # "commercial", "non-commercial" or "internal", for licences; "": of a run that never asked
+    )
     understood: tuple[Reading, ...] = ()
     assumed: tuple[Reading, ...] = ()
     paper: str | None = None  # the paper that the request names

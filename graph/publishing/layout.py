@@ -19,6 +19,7 @@ _RUN = (
     "run.json", "events.jsonl", "audit.json", "audit.md", "train.py", "inference.py", "parallel.py", "config.json",
     "train.log", "training.json", "schedule.json", "validation_predictions.csv", "leaderboard.json",
     "metrics.json", "predictions.csv", "stress.json", "report.md", "plots", "model", "space",
+    "dataset",
 )  # fmt: skip
 _FRONT = re.compile(r"---\n(.*?\n)---\n", re.DOTALL)
 _MODELS = re.compile(r"^models:\n(?:- .*\n)*", re.MULTILINE)

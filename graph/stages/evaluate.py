@@ -9,6 +9,7 @@ from graph.context import Context, plain
 from graph.files import write_json
 from graph.inputs import HEAVY, metric_of
 from graph.names import EventType
+from graph.research.licences import attributions, card_licence
 from graph.research.papers.matching import beside_ours, same_name
 from graph.state import DataFiles, Paper, RunState, Scored
 from remote.backend import Input, Program
@@ -81,6 +82,8 @@ async def facts(state: RunState, context: Context) -> dict[str, object]:
         "candidate": plain(data.candidate)
         | ({"id": data.candidate.title} if data.candidate.source == "file" else {}),
         "human": plain(data.human),
+        "licence": plain(card_licence(data.candidate.licence, state["model"].licence)),
+        "attributions": attributions(plain(data.candidate), model),
         "audit": plain(state["audit"]) | {"folder": "data"},
         "plan": plain(state["plan"]),
         "model": model,

@@ -9,7 +9,9 @@ from graph.context import Context
 from graph.files import copy_file, copy_tree
 from graph.manifest import write_manifest
 from graph.names import DecisionKind, EventType, RunStatus, Stage
-from graph.research.licences import publish_verdict
+from graph.publishing.splitcard import write_split_card
+from graph.publishing.target import shows_rows
+from graph.research.licences import Verdict, publish_verdict, rows_verdict
 from graph.state import Choice, Question, RunState
 
 FILES = ("metrics.json", "predictions.csv", "leaderboard.json", "stress.json", "report.md")
@@ -28,6 +30,7 @@ async def run(state: RunState, context: Context) -> RunState:
         copy_file(plot, context.dir / "plots" / plot.name)
     for name in ("model", "space"):
         copy_tree(out / name, context.dir / name)
+    write_split_card(state, context.run_id, context.dir / "dataset")
     await write_manifest(state, context, RunStatus.RUNNING)
     files = [
         {"path": p.relative_to(context.dir).as_posix(), "bytes": p.stat().st_size}
@@ -39,29 +42,53 @@ async def run(state: RunState, context: Context) -> RunState:
     return RunState(package_dir=str(context.dir), question=ask(state, context), answer=None)
 
 
+def verdicts(state: RunState) -> tuple[Verdict, Verdict]:
+    """What the licences say to showing the model to few, and to everyone."""
+    data, purpose = state.get("data"), state["task"].purpose
+    assert data is not None
+    licences = (data.candidate.licence, state["model"].licence, purpose)
+    return publish_verdict(*licences, private=True), publish_verdict(*licences)
+
+
+def about_rows(state: RunState, target: str, *, private: bool) -> Verdict | None:
+    """What the data's licence says to showing rows of it; ``None`` where ``target`` shows none."""
+    data = state.get("data")
+    if data is None or not shows_rows(target):
+        return None
+    return rows_verdict(data.candidate.licence, state["task"].purpose, private=private)
+
+
 def ask(state: RunState, context: Context, complaint: str = "") -> Question:
     """Where to publish. ``--yes`` alone never makes anything public, nor publishes what a licence forbids."""
-    data = state.get("data")
-    assert data is not None
-    verdict = publish_verdict(data.candidate.licence, state["model"].licence)
+    few, everyone = verdicts(state)
     target = context.publish_target(state)
+    rows = about_rows(state, target or "", private=True)
     choices = [Choice("keep", "Keep it here", "publishes nothing", "primary")]
     default = "keep"
-    if target and verdict.outcome != "blocked":
-        choices += [
-            Choice("private", f"Publish to {target}", "only you and those you invite can see it"),
-            Choice("public", f"Publish to {target} for everyone", verdict.reason, "danger"),
-        ]
-        if verdict.outcome == "allowed" and not complaint:
+    if target and few.outcome != "blocked":
+        choices.append(Choice("private", f"Publish to {target}", "only you and those you invite can see it"))
+        if everyone.outcome != "blocked":
+            choices.append(Choice("public", f"Publish to {target} for everyone", everyone.reason, "danger"))
+        if few.outcome == "allowed" and (rows is None or rows.outcome == "allowed") and not complaint:
             default = "private"
-    elif verdict.outcome != "blocked":
+    elif few.outcome != "blocked":
         choices.append(Choice("elsewhere", "Publish …", "answer with hub:OWNER/NAME or folder:PATH"))
     return context.question(
         DecisionKind.PUBLISH,
         Stage.APPROVE_PUBLISH,
-        f"{complaint} The model and its documents are ready. Publish? {verdict.reason}".strip(),
+        " ".join(
+            filter(
+                None,
+                (
+                    complaint,
+                    "The model and its documents are ready. Publish?",
+                    everyone.reason,
+                    rows.reason if rows else "",
+                ),
+            )
+        ),
         tuple(choices),
         default=default,
-        free_text=verdict.outcome != "blocked",
+        free_text=few.outcome != "blocked",
         detail=str(Path(state.get("package_dir", context.dir))),
     )

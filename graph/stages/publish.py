@@ -10,7 +10,7 @@ from graph.errors import PublishError, PublishRefused, StageFailed
 from graph.names import EventType
 from graph.publishing.readback import check_up
 from graph.publishing.steps import LedgerSteps
-from graph.stages.package import ask
+from graph.stages.package import about_rows, ask, verdicts
 from graph.state import RunState
 from remote.backend import BackendError
 
@@ -24,6 +24,8 @@ async def run(state: RunState, context: Context) -> RunState:
     publisher = context.deps.publishers.get(kind)
     if publisher is None or not target or not context.may_publish_to(state, target):
         return _again(state, context, f"I can publish to {_places(context)}, not to {value!r}.")
+    if complaint := _forbidden(state, target, private=value != "public"):
+        return _again(state, context, complaint)
     key = context.key("publish")
     effect = await context.deps.store.claim(key, context.run_id, fence=context.deps.fence)
     if effect.state == "done" and effect.result is not None:
@@ -57,6 +59,21 @@ async def run(state: RunState, context: Context) -> RunState:
         checkup=checkup,
     )
     return RunState(publication=result, question=None, answer=None)
+
+
+def _forbidden(state: RunState, target: str, *, private: bool) -> str:
+    """Why the licences do not let this be shown there; empty where they do, or the person has read why to confirm."""
+    verdict = verdicts(state)[0 if private else 1]
+    if verdict.outcome == "blocked":
+        return verdict.reason
+    rows, question = about_rows(state, target, private=private), state.get("question")
+    if rows is None or rows.outcome == "allowed":
+        return ""
+    if rows.outcome == "ask":
+        return (
+            "" if question and rows.reason in question.text else f"{rows.reason} Answer the same to confirm."
+        )
+    return rows.reason
 
 
 def _steps(context: Context) -> LedgerSteps:

@@ -24,6 +24,7 @@ from graph.understanding.changes import named_settings
 from graph.understanding.goal import content_words, goal_of, keywords_of, subject_of, title_of
 from graph.understanding.metrics import STEERING, fits
 from graph.understanding.parts import Parts, are_splits, first_question, read_parts, settle
+from graph.understanding.purpose import read_purpose
 from graph.understanding.questions import FAMILY_NAMES, GOALS, ask_goal
 from graph.understanding.refusals import LEARNING, STRONG, out_of_reach, refuse
 from graph.understanding.text import MAX_CHARS, Found, Text
@@ -103,6 +104,7 @@ def _task(parts: Parts, length: int) -> TaskSpec:
     base_model = notes.found("base model", references.base_model)
     paper = notes.found("paper", references.paper)
     publish_to, visibility = _publishing(parts, notes)
+    purpose = _purpose(parts, notes)
     deliverables = _deliverables(parts, notes)
     _limits(parts, length, notes)
     subject = subject_of(parts.text, parts.topics)
@@ -128,6 +130,7 @@ def _task(parts: Parts, length: int) -> TaskSpec:
         base_model=base_model,
         publish_to=publish_to,
         visibility=visibility,
+        purpose=purpose,
         understood=tuple(notes.understood),
         assumed=tuple(notes.assumed),
         paper=paper,
@@ -291,6 +294,14 @@ def _publishing(parts: Parts, notes: _Notes) -> tuple[str | None, str]:
     elif place:
         notes.assume("visibility", "private", "private until a person says otherwise")
     return place, "private"
+
+
+def _purpose(parts: Parts, notes: _Notes) -> str:
+    stated = notes.found("use", read_purpose(parts.text))
+    if stated:
+        return stated
+    notes.assume("use", "internal", "licences ask for it, and nothing is said: say so if it will earn money")
+    return "internal"
 
 
 def _deliverables(parts: Parts, notes: _Notes) -> tuple[str, ...]:

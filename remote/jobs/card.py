@@ -28,28 +28,6 @@ from remote.protocol import Emitter, FailureKind, JobError
 
 IN, OUT = Path("in"), Path("out")
 EXAMPLE = "I would like to know more about this."
-KNOWN_LICENCES = frozenset(
-    {
-        "apache-2.0",
-        "mit",
-        "bsd-2-clause",
-        "bsd-3-clause",
-        "cc0-1.0",
-        "cc-by-3.0",
-        "cc-by-4.0",
-        "cc-by-sa-3.0",
-        "cc-by-sa-4.0",
-        "cc-by-nc-4.0",
-        "cc-by-nc-sa-4.0",
-        "gpl-3.0",
-        "lgpl-3.0",
-        "mpl-2.0",
-        "odbl",
-        "openrail",
-        "afl-3.0",
-        "unlicense",
-    }
-)
 HUB_METRICS = {"macro_f1": "f1", "micro_f1": "f1", "weighted_f1": "f1", "subset_accuracy": "accuracy"}
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -106,9 +84,13 @@ def try_example(folder: Path) -> dict[str, Any]:
 
 
 def licence_id(facts: Mapping[str, Any]) -> str:
-    """The base model's licence where data and base model both state one that the Hub knows, else "other"."""
-    data, model = (str(facts.get(key, {}).get("licence") or "").lower() for key in ("candidate", "model"))
-    return model if data in KNOWN_LICENCES and model in KNOWN_LICENCES else "other"
+    """The licence that follows from those of data and base model; "other" where nothing says so."""
+    return str(facts.get("licence", {}).get("id") or "other")
+
+
+def licence_name(facts: Mapping[str, Any]) -> str:
+    """What "other" is, in the metadata's own field."""
+    return str(facts.get("licence", {}).get("name") or "not-determined")
 
 
 def model_card(package: Package, example: Mapping[str, Any]) -> str:
@@ -121,6 +103,7 @@ def model_card(package: Package, example: Mapping[str, Any]) -> str:
         _training(package),
         _evaluation(package),
         _limits(package),
+        _licence(package),
     )
     body = "\n".join(line for section in sections for line in section)
     card = ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}\n", ignore_metadata_errors=False)
@@ -138,6 +121,7 @@ def card_data(package: Package) -> ModelCardData:
     return ModelCardData(
         language=audit.get("language"),
         license=licence_id(facts),
+        license_name=licence_name(facts) if licence_id(facts) == "other" else None,
         library_name="transformers",
         pipeline_tag="text-classification",
         tags=["text-classification", package.family, "ml-intern"]
@@ -302,6 +286,22 @@ def limits(package: Package) -> list[str]:
         f"It has seen texts in one language only ({language})." if language else "Languages were not told."
     )
     return list(dict.fromkeys(notes))
+
+
+def _licence(package: Package) -> list[str]:
+    """Under what the model may be used, and whom it owes."""
+    facts = package.facts
+    name = licence_id(facts)
+    shown = f"other ({licence_name(facts)})" if name == "other" else name
+    why = str(facts.get("licence", {}).get("why") or "The licences of data and base model were not judged.")
+    lines = [str(line) for line in facts.get("attributions", ())]
+    return [
+        "",
+        "## Licence and attribution",
+        "",
+        f"- Licence of this model: {escape(shown, 120)}. {escape(why, 300)}",
+        *(f"- {escape(line, 400)}" for line in lines),
+    ]
 
 
 def _limits(package: Package) -> list[str]:

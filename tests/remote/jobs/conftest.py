@@ -111,6 +111,11 @@ def facts(folder: Folder, baselines: Mapping[str, Any]) -> dict[str, Any]:
             "attribution": "made by a test",
         },
         "human": {"macro_f1": 0.97},
+        "licence": {"id": "other", "name": "data-and-base", "why": "Both hold."},
+        "attributions": [
+            "Data: Messages, made by a test, licence mit.",
+            f"Base model: {HOSTILE}, licence mit.",
+        ],
         "audit": {
             "language": "en",
             "rows": {"train": 160, "validation": 60, "test": 120},

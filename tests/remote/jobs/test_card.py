@@ -102,10 +102,19 @@ def test_a_pickle_is_never_packaged(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_without_a_stated_licence_the_card_claims_none() -> None:
-    both = {"candidate": {"licence": "MIT"}, "model": {"licence": "apache-2.0"}}
-    assert licence_id(both) == "apache-2.0"
-    assert licence_id(both | {"candidate": {"licence": None}}) == "other"
+def test_the_card_claims_no_licence_of_its_own() -> None:
+    judged = {"licence": {"id": "cc-by-sa-4.0", "name": "", "why": "It carries over."}}
+    assert licence_id(judged) == "cc-by-sa-4.0"
+    assert licence_id({"candidate": {"licence": "mit"}, "model": {"licence": "mit"}}) == "other"
+
+
+def test_the_licence_that_was_judged_and_whom_the_model_owes(assessed: Make) -> None:
+    card = ModelCard.load(assessed("multiclass").out / "model/README.md")
+    assert card.data.license == "other"
+    assert card.data.to_dict()["license_name"] == "data-and-base"
+    text = card.text.replace("\\", "")
+    assert "Licence of this model: other (data-and-base). Both hold." in text
+    assert "Data: Messages, made by a test, licence mit." in text
 
 
 def test_the_space_is_code_of_ours_and_settings(assessed: Make) -> None:
