@@ -62,7 +62,8 @@ class HubModels:
             id=repo,
             source="hub",
             path=str(path),
-            licence=licence_from_tags(info.tags or ()) or (encoder.licence if encoder else None),
+            licence=licence_from_tags(info.tags or (), card_of(info))
+            or (encoder.licence if encoder else None),
             revision=info.sha,
             parameters_m=_parameters_m(info, encoder),
             size_mb=round(sum(f.stat().st_size for f in path.glob("*.safetensors")) / 1e6, 1),

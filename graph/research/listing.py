@@ -65,6 +65,7 @@ class Listing:
     gated: bool = False
     disabled: bool = False
     paths: tuple[str, ...] = field(default=())
+    licence: str | None = None  # of tags and card; all of them where they differ
 
     def plain(self) -> dict[str, Any]:
         return asdict(self)
@@ -91,6 +92,7 @@ def listing_of(info: DatasetInfo) -> Listing:
         gated=bool(info.gated),
         disabled=bool(info.disabled),
         paths=tuple(paths_of(info)[:MAX_PATHS]),
+        licence=licence_from_tags(map(str, info.tags or ()), card),
     )
 
 
@@ -111,7 +113,7 @@ def candidate_of(listing: Listing, dataset_id: str = "", named_file: str = "") -
         id=dataset_id or listing.id,
         source=SOURCE,
         title=listing.title,
-        licence=licence_from_tags(listing.tags),
+        licence=listing.licence or licence_from_tags(listing.tags),
         rows=listing.rows,
         classes=listing.classes,
         downloads=listing.downloads,

@@ -28,7 +28,7 @@ def test_the_card_is_read_by_the_hub_and_holds_what_was_measured(assessed: Make,
     run = assessed(family)
     card = ModelCard.load(run.out / "model/README.md")
     data, metrics = card.data.to_dict(), run.json("metrics.json")
-    assert data["license"] == "apache-2.0"
+    assert (data["license"], data["license_name"]) == ("other", "data-and-base")
     assert data["base_model"] == "sentence-transformers/tiny"
     assert data["datasets"] == ["someone/messages"]
     assert data["pipeline_tag"] == "text-classification"
