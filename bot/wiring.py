@@ -7,9 +7,10 @@ import secrets
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from bot.settings import Settings, database_path
 from graph.deps import Deps, Library, Publisher, Recipes, Source
 from graph.driver import Driver
 from graph.errors import SourceError
+from graph.files import read_json
 from graph.publishing.folder import FolderPublisher
 from graph.publishing.hub import HubPublisher
 from graph.research.catalogue import CatalogueSource
@@ -31,12 +33,15 @@ from graph.research.papers.library import PaperLibrary
 from graph.store.checkpoints import sqlite_saver
 from graph.store.sqlite import SqliteStore
 from graph.store.surfaces import SurfaceTables
+from remote import speeds
 from remote.backend import Backend
 from remote.backends.hf_jobs import HfJobsBackend
 from remote.backends.local import LocalBackend
 from remote.backends.modal import ModalBackend
 from remote.recipes.registry import Registry
+from remote.sandbox import machine
 
+RUNS_COMPARED = 200
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # no letters that are read as digits
 
 
@@ -97,11 +102,22 @@ async def open_app(settings: Settings, parts: Parts = Parts()) -> AsyncIterator[
 def backends(settings: Settings, home: Path, env: Mapping[str, str] = os.environ) -> list[Backend]:
     """Those that somebody set up, in order of preference, and this machine as the last one: it is always there."""
     found: list[Backend] = []
+    measured = partial(corrections, home)
     if env.get("MODAL_TOKEN_ID") or (Path.home() / ".modal.toml").is_file():
-        found.append(ModalBackend())
+        found.append(ModalBackend(corrections=measured))
     if settings.hf_token is not None:
-        found.append(HfJobsBackend(settings.hf_token, settings.hf_endpoint, home))
+        found.append(HfJobsBackend(settings.hf_token, settings.hf_endpoint, home, corrections=measured))
     return [*found, local_backend(home)]
+
+
+def corrections(home: Path) -> Mapping[str, float]:
+    """How fast rented hardware was in the latest runs of this installation, by :mod:`remote.speeds`."""
+    with suppress(FileNotFoundError):  # a run's folder may be removed meanwhile
+        paths = sorted((home / "runs").glob("*/run.json"), key=lambda p: p.stat().st_mtime, reverse=True)
+        manifests = (read_json(path) for path in paths[:RUNS_COMPARED])
+        measured = (speeds.read(m) for m in manifests if isinstance(m, dict))
+        return speeds.learned((m for m in measured if m is not None), machine.cpus())
+    return {}
 
 
 def local_backend(home: Path) -> LocalBackend:

@@ -44,6 +44,14 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
+def read_json(path: Path) -> Any:
+    """What the file holds; ``None`` where it is missing, unreadable or no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
 def copy_file(source: Path, path: Path) -> None:
     with _beside(path) as temporary:
         shutil.copyfile(source, temporary)

@@ -79,6 +79,7 @@ def manifest(
         "seconds": {
             "total": round(seconds_of(events), 1),
             "training_estimated": plan.estimated_s if plan else None,
+            "training_here": plan.here_s if plan else None,
             "training_actual": training.seconds if training else None,
             "by_stage": {
                 e.stage.value: e.payload["seconds"]
@@ -91,6 +92,7 @@ def manifest(
             "ceiling": plan.ceiling_usd if plan else None,
             "actual": training.usd if training else 0.0,
         },
+        "training": {"stopped": training.summary.get("stopped")} if training else None,
         "metrics": plain(state.get("evaluation", {}).get("metrics", {})),
         "publication": plain(state.get("publication")),
         "failure": plain(failure),

@@ -327,6 +327,9 @@ class Plan:
     usd_per_hour: float | None = 0.0
     others: tuple[Offer, ...] = ()  # machines that could do it as well, the best first
     stands_in_for: str = ""  # hash of the approved plan that allowed to fall back to this one
+    here_s: float = 0.0  # what the training would take on the machine of the smoke test
+    low_usd: float | None = None
+    high_usd: float | None = None
 
     @property
     def hash(self) -> str:

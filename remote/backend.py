@@ -69,6 +69,7 @@ class Need:
     processes: int = 256
     gpu: str | None = None
     network: bool = False
+    gpus: int = 1  # how many of each are offered where ``gpu`` names none; 1 to 8, of one machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ class Offer:
     price_source: str
     price_as_of: str
     isolation: str = "none"
+    low_usd: float | None = None  # between these two it should end, as far as the speed is known
+    high_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ Design decisions:
 - **Speed is an estimate and says so.** ``estimated_s`` is the time on this machine's processor, from the smoke test.
   A GPU's time follows from its data sheet: a small encoder uses the less of a card the larger it is, hence an
   exponent below one. The anchor is a T4 at 12 times two cores (the recipe at sequence length 128, in mixed
-  precision). ``corrections`` is the seam for what finished runs measured.
-- **Estimates round up to be honest**: the cold start is paid for, and so is the memory that is asked for.
+  precision). ``corrections`` are what finished runs measured (:mod:`remote.speeds`).
+- **Estimates round up to be honest**: the cold start is paid for, and so is the memory that is asked for. Each has a
+  low and a high: a data sheet tells a small model's speed to a factor of about two, finished runs tell it better.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
@@ -37,7 +38,12 @@ _ANCHOR_CORES = 2
 _TFLOPS_EXPONENT = 0.6
 _CORES_EXPONENT = 0.7  # twice the cores are 1.6 times as fast
 _GPUS_EXPONENT = 0.9  # data-parallel training on one node
+SPREAD = (0.6, 2.0)  # of the time on hardware that no run has measured
+MEASURED_SPREAD = (0.8, 1.4)
 _PLAUSIBLE = (0.2, 5.0)  # a live rate this far from the table is in another unit
+
+
+Corrections = Callable[[], Mapping[str, float]]  # see :func:`relative_speed`
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +168,15 @@ def gpu_of(described: str) -> str | None:
     return name if paren and "," not in name else None
 
 
+def gpus_of(described: str) -> tuple[str, int] | None:
+    """Model and number of an offer's GPUs, in any provider's way of writing: "H100:8 (80 GB), …" or
+    "l4x4 (4 × L4, 24 GB), …"; ``None`` without a GPU."""
+    if found := re.search(r"\((\d+) × (?:NVIDIA )?([^,()]+),", described, re.IGNORECASE):
+        return found[2].strip().upper(), int(found[1])
+    name, _, count = (gpu_of(described) or "").partition(":")
+    return (name, int(count or 1)) if name and "no GPU" not in described else None
+
+
 def cores_for(need: Need) -> int:
     """Physical cores to ask for: what the need says, else enough to feed each GPU."""
     if need.cpus or need.gpu is None:
@@ -180,19 +195,20 @@ def offers(
     reference_cores: int,
     corrections: Mapping[str, float] | None = None,
 ) -> list[Offer]:
-    """The ladder for ``need``: its GPU alone if it names one, else the processor and every GPU, one of each."""
+    """The ladder for ``need``: its GPU alone if it names one, else the processor and ``need.gpus`` of every GPU."""
     wanted: list[tuple[Gpu | None, int]]
     if need.gpu is not None:
         found = find_gpu(table, need.gpu)
         wanted = [found] if found else []
     else:
-        wanted = [(None, 0), *((gpu, 1) for gpu in table.gpus)]
+        wanted = [(None, 0), *((gpu, need.gpus) for gpu in table.gpus)]
     made = []
     for gpu, count in wanted:
         cores = need.cpus or (GPU_CORES * count if gpu else CPU_CORES)
         rate = usd_per_s(table, gpu, count, cores, need.memory_mb)
         speed = relative_speed(gpu, count, cores, reference_cores, corrections)
         seconds = estimated_s / speed + table.cold_start_s
+        low, high = spread(gpu.name if gpu else "cpu", corrections)
         made.append(
             Offer(
                 backend=backend,
@@ -203,9 +219,16 @@ def offers(
                 price_source=table.source,
                 price_as_of=table.as_of,
                 isolation=isolation,
+                low_usd=None if rate is None else round(rate * seconds * low, 4),
+                high_usd=None if rate is None else round(rate * seconds * high, 4),
             )
         )
     return made
+
+
+def spread(name: str, corrections: Mapping[str, float] | None) -> tuple[float, float]:
+    """Factors of low and high on an estimate; ``name``: the GPU's, or "cpu"."""
+    return MEASURED_SPREAD if name in (corrections or {}) else SPREAD
 
 
 def _gpu_pattern(gpu: Gpu) -> str:

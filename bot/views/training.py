@@ -141,7 +141,12 @@ def planned(story: Story, payload: Payload) -> Story:
 def _plan_fields(plan: Payload) -> tuple[tuple[str, str], ...]:
     price, ceiling = plan.number("estimated_usd"), plan.number("ceiling_usd")
     source = ", ".join(part for part in (plan.text("price_source"), plan.text("price_as_of")) if part)
-    cost = words.usd(price) + (f", at most {words.usd(ceiling)}" if price and ceiling is not None else "")
+    low, high = plan.number("low_usd"), plan.number("high_usd")
+    between = (
+        f" ({words.usd(low)} to {words.usd(high)})" if price and low is not None and high is not None else ""
+    )
+    cost = f"{words.usd(price)}{between}"
+    cost += f", at most {words.usd(ceiling)}" if price and ceiling is not None else ""
     limit = plan.number("ceiling_s")
     stops = f", stopped after {words.duration(limit)}" if limit else ""
     return (

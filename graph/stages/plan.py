@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from graph.context import Context, plain
@@ -13,7 +15,7 @@ from graph.research.papers.following import Follow, followed, short_title, undec
 from graph.state import Choice, Hyperparameter, Plan, Question, RunState, Tried, answered
 from graph.understanding.changes import read_change
 from remote.backend import Need, Offer
-from remote.prices import gpu_of
+from remote.prices import MAX_GPUS, gpus_of
 
 SLACK = 2.0  # what an estimate may be wrong by before the run asks again
 OFFER = "offer:"  # a choice: another machine, by its number from 1
@@ -28,7 +30,7 @@ async def run(state: RunState, context: Context) -> RunState:
     settings, estimated_s, told = _settings(state, context, overrides.get("minutes"), config)
     machine, tried = _machine(state), state.get("tried", ())
     offers, refusals = await gather(
-        context.deps.backends, Need(), estimated_s, state["request"].allow_unisolated
+        context.deps.backends, Need(gpus=_gpus(state)), estimated_s, state["request"].allow_unisolated
     )
     offers = usable(_allowed(offers, state, context), tried)
     budget, minutes = _budget(state, context), _minutes(state, overrides.get("minutes"))
@@ -40,7 +42,7 @@ async def run(state: RunState, context: Context) -> RunState:
             FailureKind.NO_CAPACITY,
         )
     notes = (*state.get("advice", ()), *told, *await _publishing(state, context))
-    plan = make_plan(settings, ranked, notes)
+    plan = replace(make_plan(settings, ranked, notes), here_s=round(estimated_s, 1))
     await context.say(EventType.PLANNED, plan.hash, plan=plan, hash=plan.hash, refusals=refusals)
     return RunState(
         plan=plan,
@@ -70,11 +72,22 @@ def _allowed(offers: Sequence[Offer], state: RunState, context: Context) -> list
     """What the person asked for: private data stays on this machine, "on a GPU" means one."""
     constraints, home = state["task"].constraints, context.deps.backends[-1].name
     kept = [o for o in offers if not constraints.private_data or o.backend == home]
-    wanted = (constraints.hardware or "").casefold()
+    wanted = (constraints.hardware or "").partition(":")[0].casefold()
+    gpus = [(o, gpus_of(o.hardware)) for o in kept]
     if wanted in ("", "cpu"):
-        return [o for o in kept if not wanted or gpu_of(o.hardware) is None] or kept
-    gpus = [(o, (gpu_of(o.hardware) or "").casefold()) for o in kept]
-    return [o for o, gpu in gpus if gpu and wanted in ("gpu", gpu)] or kept
+        return [o for o, gpu in gpus if not wanted or gpu is None] or kept
+    return [o for o, gpu in gpus if gpu and (wanted == "gpu" or _same(wanted, gpu[0]))] or kept
+
+
+def _same(wanted: str, model: str) -> bool:
+    """Whether "a100" means this model, such as "A100-80GB" or "A100"."""
+    return re.sub(r"\W", "", model.casefold()).startswith(re.sub(r"\W", "", wanted))
+
+
+def _gpus(state: RunState) -> int:
+    """How many GPUs the person asked for: "H100:2", "gpu:4"."""
+    count = (state["task"].constraints.hardware or "").partition(":")[2]
+    return min(int(count), MAX_GPUS) if count.isdecimal() and int(count) else 1
 
 
 def _budget(state: RunState, context: Context) -> float | None:
@@ -194,6 +207,8 @@ def make_plan(
         usd_per_hour=per_hour,
         others=tuple(others),
         stands_in_for=stands_in_for,
+        low_usd=offer.low_usd,
+        high_usd=offer.high_usd,
     )
 
 

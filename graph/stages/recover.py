@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from graph.context import Context
 from graph.names import EventType, Stage
 from graph.offers import falls_back_to, named, rank, told, usable
@@ -51,7 +53,9 @@ async def _elsewhere(state: RunState, context: Context, last: Attempt, number: i
     if not (allowed and falls_back_to(best, plan)):
         return update | RunState(replan=True)
     rest = [offer for offer in left if offer is not best]
-    standing_in = make_plan(plan.hyperparameters, [best, *rest], plan.advice, approved)
+    standing_in = replace(
+        make_plan(plan.hyperparameters, [best, *rest], plan.advice, approved), here_s=plan.here_s
+    )
     await context.say(
         EventType.PLANNED, standing_in.hash, plan=standing_in, hash=standing_in.hash, refusals=[told(trail)]
     )

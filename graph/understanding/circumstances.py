@@ -39,10 +39,16 @@ _CPU = re.compile(
     r"|\bnur cpu\b|\bohne gpu\b|\bsans gpu\b|\bsin gpu\b"
 )
 _GPU = re.compile(
-    r"\b(?:on|use|using|with|have|rent|need)(?: (?:a|an|the|my|our|one|two|\d))? (?:nvidia "
-    r")?(?P<name>gpus?|a100|h100|h200|t4|l4|l40s?|a10g?|v100"
-    r"|rtx ?\d{4}|mps)\b"
+    r"\b(?:on|use|using|with|have|rent|need|auf|mit|sur|avec|con|en)(?: (?:a|an|the|my|our|all|one"
+    r"|(?P<count>\d|two|three|four|eight|zwei|vier|acht|deux|quatre|huit|dos|cuatro|ocho)(?: ?[x×])?))? "
+    r"?(?:nvidia )?(?P<name>gpus?|a100|h100|h200|b200|t4|l4|l40s?|a10g?|v100|rtx ?\d{4}|mps)s?\b"
 )
+_COUNTS = {
+    **dict.fromkeys(("two", "zwei", "deux", "dos"), 2),
+    **dict.fromkeys(("three",), 3),
+    **dict.fromkeys(("four", "vier", "quatre", "cuatro"), 4),
+    **dict.fromkeys(("eight", "acht", "huit", "ocho"), 8),
+}
 _LANGUAGES = {
     "en": "english|englisch\\w*|anglais\\w*|inglés",
     "de": "german|deutsch\\w*|allemand\\w*|alemán",
@@ -132,9 +138,9 @@ def read_circumstances(text: Text) -> Circumstances:
     approve = text.search(_APPROVE)
     hardware: Found[str] | None = None
     if gpu and not (cpu and cpu.start() <= gpu.start() < cpu.end()):
-        hardware = Found(
-            "gpu" if gpu["name"] in ("gpu", "gpus", "mps") else gpu["name"].upper(), text.quote(gpu)
-        )
+        name = "gpu" if gpu["name"] in ("gpu", "gpus", "mps") else gpu["name"].upper()
+        count = _COUNTS.get(gpu["count"] or "1") or int(gpu["count"] or 1)
+        hardware = Found(f"{name}:{count}" if count > 1 else name, text.quote(gpu))
     elif cpu:
         hardware = Found("cpu", text.quote(cpu))
     kept = ("model", "model_card") if only else ("model", "model_card", "report")

@@ -240,7 +240,8 @@ def _constraints(parts: Parts, data: str | None, notes: _Notes) -> Constraints:
             around.max_model_mb.why,
         )
     if around.hardware:
-        notes.found("hardware", around.hardware)
+        name, _, count = around.hardware.value.partition(":")
+        notes.found("hardware", around.hardware, f"{count} × {name.upper()}" if count else None)
     if around.private_data:
         notes.read("private data", "the data stays on this machine", around.private_data)
     hardware = around.hardware.value if around.hardware else ("cpu" if around.runs_on else None)

@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
+from remote import prices
 from remote.backend import (
     ArtifactError,
     BackendError,
@@ -82,7 +83,7 @@ class HfJobsBackend:
     """``home`` is ``INTERN_HOME``; ``namespace`` pays for the jobs (default: the token's own account).
     ``requirements`` are what the image lacks (``name==version``; default: the extra ``train``, pinned to what is
     installed here). After ``silence_s`` without a line of its log a job is looked at. ``sleep`` waits; ``new_id``
-    names this installation, once."""
+    names this installation, once. ``corrections``: what finished runs measured, asked for at every offer."""
 
     name = hardware.BACKEND
 
@@ -101,6 +102,7 @@ class HfJobsBackend:
         clock: Callable[[], datetime] = _utc_now,
         sleep: Sleep = asyncio.sleep,
         new_id: Callable[[], str] = lambda: secrets.token_hex(8),
+        corrections: prices.Corrections = dict,
     ) -> None:
         self._client = Client(token, endpoint, sleep, silence_s)
         self._account = Account(self._client, namespace, clock)
@@ -112,6 +114,7 @@ class HfJobsBackend:
         self._clock = clock
         self._sleep = sleep
         self._new_id = new_id
+        self._corrections = corrections
 
     async def probe(self) -> Health:
         """Asks whose the token is and whether its jobs may be listed."""
@@ -145,7 +148,8 @@ class HfJobsBackend:
     async def offers(self, need: Need, estimated_s: float) -> list[Offer]:
         """With live prices; where they cannot be had, with those of ``prices.toml`` and their date."""
         catalogue, cores = await self._catalogue(), machine.cpus()
-        return hardware.offers(catalogue, need, estimated_s, reference_cores=cores)
+        corrections = await asyncio.to_thread(self._corrections)
+        return hardware.offers(catalogue, need, estimated_s, reference_cores=cores, corrections=corrections)
 
     async def _catalogue(self) -> hardware.Catalogue:
         today = self._clock().date().isoformat()

@@ -102,14 +102,14 @@ def _section() -> Mapping[str, Any]:
 
 
 def fitting(flavors: Sequence[Flavor], need: Need) -> list[Flavor]:
-    """The flavours that satisfy ``need``, cheapest first, those of unknown price last. Without a GPU in the
-    need, machines with several GPUs are left out: nobody asked for them."""
+    """The flavours that satisfy ``need``, cheapest first, those of unknown price last. Where the
+    need names no GPU, machines with another number of them than it says are left out."""
     found = [
         flavor
         for flavor in flavors
         if flavor.memory_gib * 1024 >= need.memory_mb
         and flavor.vcpus >= (need.cpus or 1)
-        and (flavor.gpus <= 1 if need.gpu is None else _is(flavor, need.gpu))
+        and (flavor.gpus in (0, need.gpus) if need.gpu is None else _is(flavor, need.gpu))
     ]
     return sorted(found, key=lambda f: (math.inf if f.usd_per_hour is None else f.usd_per_hour, f.name))
 
@@ -149,19 +149,27 @@ def offers(
     for flavor in fitting(catalogue.flavors, need):
         seconds = estimated_s / speed(flavor, reference_cores, corrections) + cold_start_s
         rate = flavor.usd_per_hour
+        low, high = prices.spread(_known(flavor).name if flavor.gpus else "cpu", corrections)
         made.append(
             Offer(
                 backend=BACKEND,
                 hardware=flavor.described,
                 usd_per_hour=rate,
                 estimated_s=round(seconds, 1),
-                estimated_usd=None if rate is None else round(rate * math.ceil(seconds / 60) / 60, 4),
+                estimated_usd=_usd(rate, seconds),
                 price_source=catalogue.source,
                 price_as_of=catalogue.as_of,
                 isolation=ISOLATION,
+                low_usd=_usd(rate, seconds * low),
+                high_usd=_usd(rate, seconds * high),
             )
         )
     return made
+
+
+def _usd(usd_per_hour: float | None, seconds: float) -> float | None:
+    """Billed by the minute."""
+    return None if usd_per_hour is None else round(usd_per_hour * math.ceil(seconds / 60) / 60, 4)
 
 
 def speed(flavor: Flavor, reference_cores: int, corrections: Mapping[str, float] | None = None) -> float:
@@ -169,9 +177,12 @@ def speed(flavor: Flavor, reference_cores: int, corrections: Mapping[str, float]
     cores = max(1, flavor.vcpus // 2)
     if not flavor.gpus:
         return prices.relative_speed(None, 0, cores, reference_cores, corrections)
+    return prices.relative_speed(_known(flavor), flavor.gpus, cores, reference_cores, corrections)
+
+
+def _known(flavor: Flavor) -> prices.Gpu:
+    """The flavour's GPU as the table has it; one that it does not have counts as its slowest."""
     known = prices.load("modal").gpus
     model = _bare(flavor.gpu)
-    slowest = min(known, key=lambda gpu: gpu.tflops)
     same = (gpu for gpu in known for name in (gpu.name, *gpu.aliases) if _bare(name) == model)
-    gpu = next(same, slowest)
-    return prices.relative_speed(gpu, flavor.gpus, cores, reference_cores, corrections)
+    return next(same, min(known, key=lambda gpu: gpu.tflops))

@@ -24,7 +24,7 @@ import hashlib
 import importlib.util
 import json
 import math
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -72,8 +72,8 @@ def _utc_now() -> datetime:
 class ModalBackend:
     """``token_id`` and ``token_secret``: where they are not given, Modal's own variables and file are read.
 
-    ``app``: the name of the app in the workspace, and the start of its volumes' names. ``corrections``: see
-    :func:`remote.prices.relative_speed`.
+    ``app``: the name of the app in the workspace, and the start of its volumes' names. ``corrections``: what
+    finished runs measured (:mod:`remote.speeds`), asked for at every offer.
     """
 
     name = "modal"
@@ -86,7 +86,7 @@ class ModalBackend:
         app: str = "ml-intern",
         clock: Callable[[], datetime] = _utc_now,
         deadlines: Deadlines | None = None,
-        corrections: Mapping[str, float] | None = None,
+        corrections: prices.Corrections = dict,
     ) -> None:
         self._deadlines = deadlines or Deadlines()
         self._session = Session(app, token_id, token_secret, self._deadlines)
@@ -120,7 +120,7 @@ class ModalBackend:
             backend=self.name,
             isolation=ISOLATION,
             reference_cores=machine.cpus(),
-            corrections=self._corrections,
+            corrections=await asyncio.to_thread(self._corrections),
         )
 
     async def submit(self, job: JobSpec) -> JobRef:

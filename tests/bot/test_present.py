@@ -256,6 +256,16 @@ def test_the_price_is_said_with_its_source(usd: float | None, ceiling: float | N
     assert dict(fields.items)["Price"] == told
 
 
+def test_a_price_says_how_sure_it_is() -> None:
+    log = Log()
+    plan = replace(
+        story.PLAN, estimated_usd=1.5, ceiling_usd=3.0, low_usd=0.9, high_usd=3.0, price_source="list"
+    )
+    log.say(EventType.PLANNED, Stage.PLAN, plan=plan, hash="h", refusals=[])
+    fields = next(block for block in present(log.events)["plan:h"].blocks if isinstance(block, Fields))
+    assert dict(fields.items)["Price"] == "$1.50 ($0.90 to $3.00), at most $3.00 (list, 2026-11-24)"
+
+
 def test_the_evaluation_stands_beside_the_baselines_and_points_the_model_out() -> None:
     for key in ("evaluation", "ended:1"):
         card = present(story.whole_run().events)[key]

@@ -16,7 +16,8 @@ from bot.dispatch import Dispatch
 from graph.deps import Budgets, Run
 from graph.driver import Driver, decision_for
 from graph.names import EventType, FailureKind, RunStatus, Stage
-from remote.backend import Health, JobRef, Offer, Reason
+from remote import prices
+from remote.backend import Health, JobRef, Need, Offer, Reason
 from remote.backends.fake import Failure, FakeBackend, Hold, Refusal, Reply, Script
 from tests.graph.world import World, good_script
 
@@ -118,6 +119,32 @@ async def test_without_a_budget_the_free_machine_is_proposed_and_the_other_can_b
         assert run.question is not None
         assert (run.question.price_usd, run.question.default) == (1.0, None)
         assert trained(shop.rented) == []
+
+
+async def test_the_gpus_that_a_person_asked_for_are_the_ones_that_are_offered(shop: Shop) -> None:
+    needs: list[Need] = []
+
+    class Ladder(Rented):
+        async def offers(self, need: Need, estimated_s: float) -> list[Offer]:
+            needs.append(need)
+            table = prices.load("modal")
+            return prices.offers(
+                table, need, estimated_s, backend="modal", isolation="modal", reference_cores=2
+            )
+
+    shop.rented = Ladder(good_script())
+    async with shop.process() as driver:
+        run = await to_the_plan(shop, driver, f"{SENTENCE} Train on two H100s.")
+        (plan,) = [p["plan"] for p in await payloads(driver, EventType.PLANNED)]
+        assert needs[-1].gpus == 2
+        assert plan["hardware"].startswith("H100:2 (80 GB)")
+        assert plan["low_usd"] < plan["estimated_usd"] < plan["high_usd"]
+        assert plan["here_s"] > 0
+        assert run.question is not None
+        await decide(driver, "approve")
+        await driver.advance("r1")
+    (job,) = trained(shop.rented)
+    assert job.need.gpu == "H100:2"
 
 
 async def test_private_data_is_not_offered_elsewhere(shop: Shop) -> None:

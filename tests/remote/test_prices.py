@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from remote import prices
+from remote import prices, speeds
 from remote.backend import Need, Offer
 
 TABLE = prices.load("modal")
@@ -144,3 +144,94 @@ def test_a_sandboxs_own_rates_are_not_multiplied_again() -> None:
 def test_a_provider_without_a_section_is_named(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="nobody"):
         prices.load("nobody")
+
+
+def test_several_of_each_gpu_are_offered_where_they_are_asked_for() -> None:
+    one, four = offers(Need()), offers(Need(gpus=4))
+    assert [prices.gpus_of(offer.hardware) for offer in four] == [None, *((name, 4) for name in LADDER)]
+    assert four[0] == one[0]  # the processor stays what it is
+    assert four[1].estimated_s < one[1].estimated_s
+    assert (four[1].usd_per_hour or 0) > 3 * (one[1].usd_per_hour or 0)
+
+
+@pytest.mark.parametrize(
+    ("hardware", "gpus"),
+    [
+        ("T4 (16 GB), 2 CPU cores, 8 GB", ("T4", 1)),
+        ("H100:8 (80 GB), 16 CPU cores, 8 GB", ("H100", 8)),
+        ("l4x4 (4 × L4, 24 GB), 48 vCPU, 186 GB", ("L4", 4)),
+        ("a10g-small (1 × Nvidia A10G, 24 GB), 4 vCPU, 15 GB", ("A10G", 1)),
+        ("cpu-basic (no GPU), 2 vCPU, 16 GB", None),
+        ("4 CPU cores, 8 GB", None),
+    ],
+)
+def test_the_gpus_of_an_offer_are_read_from_any_provider(hardware: str, gpus: tuple[str, int] | None) -> None:
+    assert prices.gpus_of(hardware) == gpus
+
+
+def test_an_estimate_has_a_low_and_a_high_which_runs_bring_together() -> None:
+    def t4(corrections: dict[str, float]) -> Offer:
+        return prices.offers(
+            TABLE,
+            Need(gpu="T4"),
+            1200.0,
+            backend="m",
+            isolation="m",
+            reference_cores=2,
+            corrections=corrections,
+        )[0]
+
+    unknown, measured = t4({}), t4({"T4": 0.5})
+    for offer in (unknown, measured):
+        assert (offer.low_usd or 0) < (offer.estimated_usd or 0) < (offer.high_usd or 0)
+    assert measured.estimated_s > 1.5 * unknown.estimated_s
+    spreads = [(o.high_usd or 0) / (o.low_usd or 1) for o in (unknown, measured)]
+    assert spreads[1] < spreads[0]
+
+
+def manifest(**changes: object) -> dict[str, object]:
+    seconds = {"training_here": 1200.0, "training_actual": 200.0} | changes
+    hardware = seconds.pop("hardware", "T4 (16 GB), 2 CPU cores, 8 GB")
+    return {
+        "seconds": seconds,
+        "hardware": hardware,
+        "training": {"stopped": seconds.pop("stopped", "epochs")},
+    }
+
+
+def test_finished_runs_correct_the_table() -> None:
+    """A T4 counts as 12 times two cores; these runs saw 6, 3 and 6 times."""
+    runs = [speeds.read(manifest(training_actual=s)) for s in (200.0, 400.0, 200.0)]
+    assert speeds.learned([r for r in runs if r], 2) == {"T4": 0.5}
+    on_hf = speeds.read(manifest(hardware="t4-small (1 × Nvidia T4, 16 GB), 4 vCPU, 15 GB"))
+    assert on_hf
+    assert speeds.learned([on_hf], 2) == {"T4": 0.5}
+    here = speeds.read(manifest(hardware="2 CPU cores, 8 GB", training_actual=1000.0))
+    assert here
+    assert speeds.learned([here], 2) == {"cpu": 1.2}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"seconds": None, "hardware": "T4 (16 GB), 2 CPU cores", "training": {}},
+        {**manifest(), "hardware": None},
+        manifest(stopped="budget"),
+        manifest(stopped="early"),
+        manifest(training_here=20.0),
+        manifest(training_actual=0.0),
+        manifest(training_actual="soon"),
+    ],
+)
+def test_what_cannot_be_compared_teaches_nothing(told: dict[str, object]) -> None:
+    assert speeds.read(told) is None
+
+
+def test_a_speed_beyond_belief_and_unknown_hardware_are_left_out() -> None:
+    runs = [
+        speeds.read(manifest(training_actual=1.0)),
+        speeds.read(manifest(hardware="a quantum computer")),
+        speeds.read(manifest(hardware="Z9 (16 GB), 2 CPU cores, 8 GB")),
+    ]
+    assert speeds.learned([r for r in runs if r], 2) == {}
