@@ -104,6 +104,16 @@ def parser() -> argparse.ArgumentParser:
     _json(child)
     again = commands.add_parser("reproduce", help="train again from the recorded inputs and compare")
     again.add_argument("run", metavar="RUN")
+    publish = commands.add_parser("publish", help="publish a run that asks whether to, or list what would go")
+    publish.add_argument("run", metavar="RUN")
+    publish.add_argument("place", metavar="PLACE", nargs="?", help="folder:PATH or hub:OWNER/NAME")
+    publish.add_argument("--dry-run", action="store_true", help="list each file with its size; send nothing")
+    publish.add_argument("--public", action="store_true", help="for everyone, not only for those you invite")
+    _json(publish)
+    back = commands.add_parser("unpublish", help="take back what a run published")
+    back.add_argument("run", metavar="RUN")
+    back.add_argument("--keep", action="store_true", help="make it private instead of deleting it")
+    back.add_argument("--yes", action="store_true", help="do not ask again")
     doctor = commands.add_parser("doctor", help="what works here, and how to mend what does not")
     doctor.add_argument("--sweep", action="store_true", help="stop rented jobs that no run owns any more")
     commands.add_parser("slack", help="serve Slack; with SQLite, move its runs too")
@@ -222,6 +232,40 @@ async def _reproduce(app: App, args: argparse.Namespace) -> int:
     return OK if report.same else FAILED
 
 
+async def _publish(app: App, args: argparse.Namespace) -> int:
+    from bot.console.session import Session, local_user
+    from bot.errors import UsageError
+
+    run = await app.dispatch.find(args.run)
+    if args.dry_run:
+        Session(app.dispatch).planned(*await app.dispatch.preview(run.id, args.place))
+        return OK
+    if args.place and args.public:
+        raise UsageError("A place of its own is published to in private: leave out --public, or PLACE.")
+    last = await _last_seq(app, run.id)
+    choice = args.place or ("public" if args.public else "private")
+    await app.dispatch.decide(run.id, choice, actor=local_user(), surface="console")
+    return await Session(app.dispatch, as_json=args.json).follow(run.id, after=last)
+
+
+async def _unpublish(app: App, args: argparse.Namespace) -> int:
+    from bot.console.session import local_user
+
+    run = await app.dispatch.find(args.run)
+    if not args.yes and not _confirmed(f"{'Hide' if args.keep else 'Delete'} what run {run.id} published?"):
+        print("Nothing was changed.")
+        return CANCELLED
+    said = await app.dispatch.unpublish(run.id, actor=local_user(), surface="console", keep=args.keep)
+    print("\n".join(said))
+    return OK
+
+
+def _confirmed(question: str) -> bool:
+    """Whether somebody at the terminal says yes; the end of input is a no."""
+    print(f"{question} Type yes: ", end="", flush=True)
+    return sys.stdin.readline().strip().casefold() in ("y", "yes")
+
+
 async def _again(app: App, args: argparse.Namespace) -> int:
     from bot.console.session import Session, local_user
 
@@ -288,6 +332,8 @@ _COMMANDS = {
     "try": _try,
     "again": _again,
     "reproduce": _reproduce,
+    "publish": _publish,
+    "unpublish": _unpublish,
     "doctor": _sweep,
     "worker": _worker,
     "slack": _slack,

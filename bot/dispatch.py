@@ -16,10 +16,11 @@ from typing import Any
 from bot.access import Access
 from bot.answers import read_answer
 from bot.errors import AlreadyDecided, NotAChoice, NotAllowed, NotWaiting, StalePlan, UsageError
-from graph.deps import Decision, Deps, Event, Run, Spend
+from graph.deps import Decision, Deps, Event, PublishFile, Run, Spend
 from graph.driver import Driver, RunBusy, decision_for
 from graph.names import EventType, RunStatus, Stage
 from graph.predict import predict
+from graph.publishing.withdraw import preview, unpublish
 from graph.reproduce import Reproduction, reproduce
 from graph.state import Question, Request
 from graph.understanding.changes import read_change
@@ -300,6 +301,20 @@ class Dispatch:
     ) -> list[Mapping[str, Any]]:
         """What the run's model says to each text (``docs/jobs.md``, predict). Raises StageFailed, BackendError."""
         return await predict(self._deps, run_id, texts, allow_unisolated=allow_unisolated)
+
+    async def preview(self, run_id: str, place: str | None = None) -> tuple[str, tuple[PublishFile, ...]]:
+        """Where the run would be published, and each file with its size. Raises PublishError, PublishRefused."""
+        return await preview(self._deps, await self._driver.state(run_id), run_id, place)
+
+    async def unpublish(self, run_id: str, *, actor: str, surface: str, keep: bool) -> tuple[str, ...]:
+        """Take back what the run published and nothing else; a sentence for each thing. Raises NotAllowed, UsageError,
+        PublishError."""
+        run = await self._store.run(run_id)
+        self._check_steering(run, actor, surface, ())
+        if run.status is RunStatus.RUNNING:
+            raise UsageError(f"Run {run.id} is at work: stop it first, with `intern cancel {run.id}`.")
+        state = await self._driver.state(run_id)
+        return await unpublish(self._deps, state, run_id, by=actor, keep=keep)
 
     async def reproduce(self, run_id: str) -> Reproduction:
         """Train again from what the run recorded, and compare. Raises StageFailed, BackendError."""

@@ -243,6 +243,7 @@ SHOWN: Mapping[EventType, Callable[[Story, Event], Story]] = {
     EventType.STRESSED: _card(results.stressed),
     EventType.PACKAGED: _card(results.packaged),
     EventType.PUBLISHED: _card(results.published),
+    EventType.UNPUBLISHED: _card(results.unpublished),
     EventType.NOTE: _note,
     EventType.CANCEL_REQUESTED: _cancel_requested,
     EventType.ENDED: _ended,

@@ -74,6 +74,7 @@ class EventType(StrEnum):
     STRESSED = "stressed"
     PACKAGED = "packaged"
     PUBLISHED = "published"
+    UNPUBLISHED = "unpublished"
     NOTE = "note"
     CANCEL_REQUESTED = "cancel_requested"
     ENDED = "ended"

@@ -21,14 +21,14 @@ from bot.chat.steering import Intent, steer
 from bot.console import blocks
 from bot.console.jsonlines import JsonLines
 from bot.console.safe import one_line
-from bot.console.tables import predictions, runs_table, spend_table
+from bot.console.tables import planned_files, predictions, runs_table, spend_table
 from bot.console.terminal import Terminal, open_console
 from bot.console.typed import Nobody, Typed, TypedLines
 from bot.errors import AlreadyDecided, NotAChoice, NotAllowed, NotWaiting, StalePlan
 from bot.projector import ProcessMemory, Projector
 from bot.views.answers import status_card, told
 from bot.views.why import why
-from graph.deps import Budgets, Decision, Event, Run, Spend
+from graph.deps import Budgets, Decision, Event, PublishFile, Run, Spend
 from graph.errors import GraphError, StoreError
 from graph.names import RunStatus
 
@@ -128,6 +128,9 @@ class Session:
 
     def predictions(self, answers: Sequence[Mapping[str, Any]]) -> None:
         self._terminal.put(predictions(answers))
+
+    def planned(self, target: str, files: Sequence[PublishFile]) -> None:
+        self._terminal.put(planned_files(target, files))
 
     # -- watching ------------------------------------------------------------------------------------------
 

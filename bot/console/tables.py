@@ -12,7 +12,7 @@ from bot.console import blocks
 from bot.console.safe import one_line
 from bot.views import words
 from bot.views.payload import Payload
-from graph.deps import Budgets, Run, Spend
+from graph.deps import Budgets, PublishFile, Run, Spend
 
 _STATUS_STYLES = {
     "done": "green",
@@ -68,6 +68,20 @@ def _spend_row(month: str, whose: str, lines: Sequence[Spend], ceiling: float | 
     committed = sum(line.committed_usd for line in lines if line.actual_usd is None)
     limit = "–" if ceiling is None else f"${ceiling:,.2f}"
     return [*map(blocks.line, (month, one_line(whose), f"${spent:,.2f}", f"${committed:,.2f}", limit))]
+
+
+def planned_files(target: str, files: Sequence[PublishFile]) -> RenderableType:
+    """What a publication to ``target`` would send, by repository; and how much that is."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name, right in (("To", False), ("File", False), ("Size", True), ("sha256", False)):
+        table.add_column(name, overflow="fold", justify="right" if right else "left")
+    for file in files:
+        table.add_row(
+            *map(blocks.line, (file.repo, one_line(file.path), words.size(file.bytes), file.sha256[:12]))
+        )
+    total = words.size(sum(file.bytes for file in files))
+    said = f"{words.plural(len(files), 'file')}, {total}, would go to {one_line(target)}. Nothing was sent."
+    return Group(table, blocks.line(said, "bold"))
 
 
 def predictions(answers: Sequence[Mapping[str, Any]]) -> RenderableType:

@@ -10,7 +10,7 @@ Design decisions
 - It is read on a phone: short lines, tables of at most 40 columns in a fixed-width font, five buttons a row.
 - The run's own card, which stands in the channel and not in the thread, shows its steps as one line.
 - A tone is a colour, and an emoji in the headline for who cannot tell colours apart.
-- Only an address of our own making is a link: where the model was published.
+- Only an address of our own making is a link: where the model, its demo and its split were published.
 """
 
 from __future__ import annotations
@@ -72,7 +72,10 @@ _COLOURS = {
     Tone.WARN: 0xE67E22,
     Tone.BAD: 0xE74C3C,
 }
-_LINKED = {("published", "Where"), (ENDED, "Published")}
+_LINKED = {
+    *(("published", name) for name in ("Where", "Demo", "Split", "Pull request")),
+    (ENDED, "Published"),
+}
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]{1,200}(?::\d{1,5})?(?:/[\w/.~%?=&+-]{0,300})?", re.ASCII)
 _LANGUAGES = {"diff", "python", "json", "yaml", "toml", "sh"}
 

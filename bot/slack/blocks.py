@@ -10,7 +10,7 @@ Design decisions
   render it again with ``native=False`` then.
 - The run's own card, which stands in the channel and not in the thread, shows its steps as one line.
 - A tone is an emoji in the header, and words in ``text``, which a screen reader says in place of the blocks.
-- Only an address of our own making is a link: where the model was published.
+- Only an address of our own making is a link: where the model, its demo and its split were published.
 """
 
 from __future__ import annotations
@@ -75,7 +75,10 @@ _STATUSES = {
     StepState.FAILED: "error",
     StepState.STOPPED: "error",
 }
-_LINKED = {("published", "Where"), (ENDED, "Published")}
+_LINKED = {
+    *(("published", name) for name in ("Where", "Demo", "Split", "Pull request")),
+    (ENDED, "Published"),
+}
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]{1,200}(?::\d{1,5})?(?:/[!-~]{0,1000})?")
 
 

@@ -22,6 +22,8 @@ _FILES = (
     ("space/app.py", "A demo"),
     ("run.json", "Everything about this run"),
 )
+_PLANNED_FILES = 12  # shown of what would be published; `intern publish RUN --dry-run` lists all
+_REPOS = {"model": "Model", "space": "Demo", "dataset": "Split"}
 _TONES = {"done": Tone.GOOD, "failed": Tone.BAD, "cancelled": Tone.WARN}
 _TITLES = {"done": "Done", "failed": "It did not work", "cancelled": "Cancelled"}
 
@@ -132,19 +134,73 @@ def packaged(story: Story, payload: Payload) -> Story:
         *links,
         *story.plots,
         Text(f"and {words.plural(rest, 'more file')}", Style.MUTED) if rest > 0 else None,
+        *_planned(payload.part("would_publish")),
         fallback=f"Packaged {words.plural(len(files), 'file')}.",
     )
+
+
+def _planned(planned: Payload) -> list[Any]:
+    """What a yes would publish: each file with its size."""
+    files = planned.parts("files")
+    if not files:
+        return []
+    total = sum(file.number("bytes") or 0 for file in files)
+    rows = tuple((_named(file), words.size(file.number("bytes") or 0)) for file in files[:_PLANNED_FILES])
+    rest = len(files) - len(rows)
+    return [
+        Text(
+            f"A yes would send {words.plural(len(files), 'file')}, {words.size(total)}, "
+            f"to {planned.text('target')}:"
+        ),
+        Table((Column("File"), Column("Size", right=True)), rows),
+        Text(f"and {words.plural(rest, 'more file')}", Style.MUTED) if rest > 0 else None,
+    ]
+
+
+def _named(file: Payload) -> str:
+    repo = file.text("repo")
+    return f"{repo}: {file.text('path')}" if repo and repo != "model" else file.text("path")
 
 
 def published(story: Story, payload: Payload) -> Story:
     url = payload.text("url") or payload.text("target")
     who = "only you and those you invite" if payload.flag("private", True) else "everyone"
+    repos = payload.parts("repos")
+    others = tuple(
+        (_REPOS.get(repo.text("type"), "Also"), repo.text("url")) for repo in repos if repo.text("url") != url
+    )
+    pulls = tuple(("Pull request", repo.text("pull_request")) for repo in repos if repo.text("pull_request"))
+    checkup = payload.part("checkup")
+    differs = bool(checkup.number("differing"))
+    revision = payload.text("revision")[:12]
+    fields = (
+        ("Where", url),
+        ("For", who),
+        *others,
+        *pulls,
+        ("Revision", revision),
+        ("Files", words.number(len(payload.texts("files")))),
+    )
     return story.card(
         "published",
-        "Published",
-        Fields((("Where", url), ("For", who), ("Files", words.number(len(payload.texts("files")))))),
-        tone=Tone.GOOD,
+        "Published" if not pulls else "Published, where others have to merge it",
+        Fields(tuple((name, value) for name, value in fields if value)),
+        Text(checkup.text("detail"), Style.WARN if differs else Style.MUTED)
+        if checkup.text("detail")
+        else None,
+        tone=Tone.WARN if differs else Tone.GOOD,
         fallback=f"Published to {url}.",
+    )
+
+
+def unpublished(story: Story, payload: Payload) -> Story:
+    who = payload.text("by", "Somebody")
+    return story.card(
+        "unpublished",
+        "Taken back",
+        Bullets(payload.texts("said")),
+        tone=Tone.WARN,
+        fallback=f"{who} took back what was published.",
     )
 
 

@@ -108,6 +108,7 @@ class HubPublisher:
 
     async def unpublish(self, publication: Mapping[str, Any], *, keep: bool) -> tuple[str, ...]:
         """``keep``: what this publication made becomes private instead of being deleted. Raises PublishError."""
+        await self.namespace(None)
         repos = [PublishedRepo(**repo) for repo in publication.get("repos") or ()]
         said = []
         if slug := publication.get("collection"):

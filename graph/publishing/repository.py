@@ -93,7 +93,7 @@ def fill(api: HfApi, upload: Upload, key: str, created: bool) -> dict[str, Any]:
         create_pr=proposes,
     )
     if proposes:
-        return {"revision": done.oid, "pull_request": done.pr_url, "number": done.pr_num}
+        return _pull(api, repo, str(done.oid), done.pr_num or 0)
     return {"revision": done.oid}
 
 
@@ -150,8 +150,12 @@ def withdraw(api: HfApi, repo: PublishedRepo, paths: list[str], keep: bool) -> s
         return _close(api, repo, what)
     if not repo.created:
         return _empty(api, repo, str(head.sha), paths, what)
-    if keep or head.sha != repo.revision:
-        api.update_repo_settings(repo.id, repo_type=repo.type, private=True)
+    if not repo.revision and not head.private:
+        return f"The {what} was left as it is: this run never filled it, and somebody shows it."
+    empty = {sibling.rfilename for sibling in head.siblings or ()} <= EMPTY
+    if keep or (head.sha != repo.revision and not empty):
+        if not head.private:
+            api.update_repo_settings(repo.id, repo_type=repo.type, private=True)
         why = "" if keep else ", not deleted: it holds later changes"
         return f"The {what} is private now{why}."
     api.delete_repo(repo.id, repo_type=repo.type, missing_ok=True)
@@ -191,8 +195,14 @@ def _proposed(api: HfApi, upload: Upload, title: str) -> dict[str, Any] | None:
         if found.title == title and found.status in ("open", "draft"):
             info = _info(api, repo, f"refs/pr/{found.num}")
             if holds(info, upload):
-                return {"revision": info.sha, "pull_request": found.url, "number": found.num}
+                return _pull(api, repo, str(info.sha), found.num)
     return None
+
+
+def _pull(api: HfApi, repo: Repo, revision: str, number: int) -> dict[str, Any]:
+    """With an address of our own making: it becomes a link."""
+    page = f"{api.endpoint}/{repo.page}/discussions/{number}"
+    return {"revision": revision, "pull_request": page, "number": number}
 
 
 def _info(api: HfApi, repo: Repo, revision: str | None = None) -> ModelInfo | DatasetInfo | SpaceInfo:

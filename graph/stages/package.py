@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from graph import jobs
 from graph.context import Context
+from graph.errors import PublishError, PublishRefused
 from graph.files import copy_file, copy_tree
 from graph.manifest import write_manifest
 from graph.names import DecisionKind, EventType, RunStatus, Stage
@@ -38,8 +40,31 @@ async def run(state: RunState, context: Context) -> RunState:
         if p.is_file() and p.relative_to(context.dir).parts[0] not in ("work", "raw")
     ]
     size = sum(p.stat().st_size for p in (context.dir / "model").rglob("*") if p.is_file())
-    await context.say(EventType.PACKAGED, folder=str(context.dir), files=files, size_mb=round(size / 1e6, 1))
-    return RunState(package_dir=str(context.dir), question=ask(state, context), answer=None)
+    planned, complaint = await _dry_run(state, context)
+    await context.say(
+        EventType.PACKAGED,
+        folder=str(context.dir),
+        files=files,
+        size_mb=round(size / 1e6, 1),
+        would_publish=planned,
+    )
+    return RunState(package_dir=str(context.dir), question=ask(state, context, complaint), answer=None)
+
+
+async def _dry_run(state: RunState, context: Context) -> tuple[dict[str, Any], str]:
+    """``{target, files: [{path, bytes, repo}]}`` of what a yes would publish, and why it could not be."""
+    target = context.publish_target(state)
+    publisher = context.deps.publishers.get((target or "").partition(":")[0])
+    if not target or publisher is None:
+        return {}, ""
+    try:
+        files = await publisher.dry_run(context.dir, target)
+    except (PublishRefused, PublishError) as error:
+        return {}, f"It cannot be published as it is: {error.detail} {error.hint}".strip()
+    return {
+        "target": target,
+        "files": [{"path": f.path, "bytes": f.bytes, "repo": f.repo} for f in files],
+    }, ""
 
 
 def verdicts(state: RunState) -> tuple[Verdict, Verdict]:
