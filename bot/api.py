@@ -85,6 +85,8 @@ class Intern:
         yes: bool = False,
         seed: int = 0,
         publish_to: str | None = None,
+        paper: str | Path | None = None,
+        base_model: str | Path | None = None,
         allow_unisolated: bool = False,
         requester: str = "python",
         answer: Answer | None = None,
@@ -107,6 +109,8 @@ class Intern:
             yes=yes,
             seed=seed,
             publish_to=publish_to,
+            paper=str(paper) if paper is not None else None,
+            base_model=str(base_model) if base_model is not None else None,
             allow_unisolated=allow_unisolated,
         )
         return _wait(self._go(None, request, None, answer, on_event))

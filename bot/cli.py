@@ -55,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--data", metavar="FILE|HUB_ID", help="your file, or a data set of the Hub")
     run.add_argument("--target", metavar="COL", help="the column to learn")
     run.add_argument("--text", metavar="COL", help="the column to learn from")
+    run.add_argument("--model", metavar="HUB_ID|DIR", help="the base model to start from; else I choose one")
     run.add_argument(
         "--paper", metavar="PDF|ARXIV", help="follow this paper: a PDF file, or an arXiv number or address"
     )
@@ -148,6 +149,7 @@ def request_from(args: argparse.Namespace, requester: str) -> Request:
         allow_unisolated=args.allow_unisolated,
         seed=args.seed,
         paper=args.paper,
+        base_model=args.model,
     )
 
 

@@ -37,6 +37,7 @@ class Request:
     requester_name: str = ""  # what people call the requester, where ids are unreadable
     files_below: str | None = None  # asked from afar: no path of this machine outside this folder counts
     paper: str | None = None  # a PDF file's path, an arXiv id or address, or a paper of the Hub
+    base_model: str | None = None  # a Hub id, or a folder's path
 
     @property
     def who(self) -> str:
@@ -158,6 +159,21 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Considered:
+    """A base model that was looked at. Memory and speed are estimates; ``rows_per_s``: short texts on this CPU."""
+
+    id: str
+    taken: bool
+    why: str
+    licence: str | None = None
+    parameters_m: float | None = None
+    size_mb: float | None = None
+    max_length: int | None = None  # tokens
+    train_mb: float | None = None
+    rows_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelChoice:
     """The base model. ``path`` is a folder with safetensors, config and tokenizer."""
 
@@ -170,6 +186,8 @@ class ModelChoice:
     size_mb: float | None = None
     languages: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    max_length: int | None = None  # tokens of a text that it has positions for
+    considered: tuple[Considered, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

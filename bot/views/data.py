@@ -66,6 +66,7 @@ def candidates_found(story: Story, payload: Payload) -> Story:
         _candidates(usable) if usable else None,
         Bullets(refused, Style.MUTED) if refused else None,
         Fields((("Base model", model),)) if model else None,
+        considered_models(payload.part("model").parts("considered")),
         fallback=f"Found {words.plural(len(usable), 'data set')}. {note}".strip(),
     )
 
@@ -98,6 +99,33 @@ def _candidates(candidates: list[Payload]) -> Fields | Table:
         for number, c in enumerate(candidates, 1)
     )
     return Table(columns, rows_)
+
+
+def considered_models(rows: list[Payload]) -> Table | None:
+    """Each base model that was looked at, with why it was or was not taken."""
+    if len(rows) < 2:
+        return None
+    columns = (
+        Column("Base model"),
+        Column("MB", right=True),
+        Column("Memory, MB", right=True),
+        Column("Texts/s", right=True),
+        Column("Licence"),
+        Column("Why, or why not"),
+    )
+    lines = tuple(
+        (
+            words.cut(row.text("id"), 60),
+            words.number(row.number("size_mb"), 0),
+            words.number(row.number("train_mb"), 0),
+            words.number(row.number("rows_per_s"), 0),
+            row.text("licence", "not stated"),
+            f"taken: {row.text('why')}" if row.flag("taken") else row.text("why"),
+        )
+        for row in rows[:6]
+    )
+    taken = next((place for place, row in enumerate(rows[:6]) if row.flag("taken")), None)
+    return Table(columns, lines, taken)
 
 
 def base_model(model: Payload) -> str:

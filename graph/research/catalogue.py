@@ -25,6 +25,7 @@ from graph.errors import SourceError
 from graph.names import FailureKind
 from graph.research.archives import extract_folder, read_member, sha256_of
 from graph.research.basemodel import SUFFIXES, check_model_files, folder_model
+from graph.research.encoders import config_facts
 from graph.research.entries import TOPICS, Contents, DataEntry, load_contents
 from graph.research.orange import table_of_tab
 from graph.research.packages import Packages, Run, disk_errors, locked, run_pip
@@ -172,6 +173,7 @@ class CatalogueSource:
             parameters_m=entry.parameters_m,
             size_mb=round(sum(f.stat().st_size for f in folder.glob("*.safetensors")) / 1e6, 1),
             languages=entry.languages,
+            max_length=config_facts(folder)[1],
             reasons=(
                 f"small ({entry.parameters_m} M parameters) and quick on a CPU",
                 "from the offline catalogue",

@@ -61,7 +61,7 @@ class HubSource:
         self.client = HubClient(endpoint, token, error=SourceError, sleep=sleep)
         viewer = viewer_of(endpoint, viewer_url)
         self.data = DataSearch(self.client, self.folder / "answers", viewer, now)
-        self.models = HubModels(self.client, self.folder / "models")
+        self.models = HubModels(self.client, self.folder / "models", self.data.cache)
 
     def claims(self, wanted: str) -> bool:
         return ID.fullmatch(plain_id(wanted)) is not None

@@ -10,6 +10,7 @@ from graph.errors import StageFailed
 from graph.files import copy_file, copy_tree
 from graph.inputs import LIGHT
 from graph.names import DecisionKind, EventType, Stage, TaskFamily
+from graph.research.encoders import too_short
 from graph.stages.reading import prior_results
 from graph.stages.research import inspect
 from graph.state import AuditSummary, Candidate, Choice, DataFiles, Finding, RunState, answered
@@ -41,6 +42,8 @@ async def run(state: RunState, context: Context) -> RunState:
     )
     summary = await _audit(state, context, data, text, target, family)
     await context.say(EventType.AUDITED, audit=summary, plot="plots/class_balance.png", report="audit.md")
+    if warning := too_short(state["model"], summary.words_p95):
+        await context.note(warning, "warning")
     reported = await prior_results(state, context, data)
     return RunState(data=data, audit=summary, reported=reported, question=None, answer=None)
 

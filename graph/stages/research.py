@@ -13,8 +13,9 @@ from graph.deps import Source
 from graph.errors import SourceError
 from graph.inputs import LIGHT
 from graph.names import DecisionKind, EventType, FailureKind, Stage
+from graph.stages.choosing import answer_about_model, choose_model, task_with_model
 from graph.stages.reading import answer_about_paper, read_paper
-from graph.state import Candidate, Choice, ModelChoice, Question, RunState, TaskSpec, answered
+from graph.state import Candidate, Choice, Question, RunState, TaskSpec, answered
 from remote.backend import Input, Program
 
 SHOWN = 5
@@ -24,7 +25,8 @@ async def run(state: RunState, context: Context) -> RunState:
     reading = await read_paper(state, context)
     if reading.get("question"):
         return reading
-    task, answer = state["task"], None if answer_about_paper(state) else answered(state)
+    elsewhere = answer_about_paper(state) or answer_about_model(state)
+    task, answer = task_with_model(state), None if elsewhere else answered(state)
     wanted = task.data
     if answer and answer.value not in ("more", "retry"):
         wanted = answer.value  # instead of one of the candidates the person named data of their own
@@ -35,7 +37,9 @@ async def run(state: RunState, context: Context) -> RunState:
             raise
         question = _ask(context, state.get("candidates", ()), f"{error.detail} {error.hint}")
         return reading | RunState(question=question, answer=None)
-    model = await _model(context, task)
+    model = await choose_model(context, task)
+    if isinstance(model, Question):
+        return reading | RunState(question=model, answer=None)
     if model.source == "folder":
         _check_reach(model.path, state["request"].files_below)
     await context.say(
@@ -47,7 +51,12 @@ async def run(state: RunState, context: Context) -> RunState:
         model=model,
     )
     return reading | RunState(
-        candidates=candidates, model=model, question=_ask(context, candidates, note), answer=None, data=None
+        task=task,
+        candidates=candidates,
+        model=model,
+        question=_ask(context, candidates, note),
+        answer=None,
+        data=None,
     )
 
 
@@ -97,19 +106,6 @@ async def _search(context: Context, task: TaskSpec) -> tuple[tuple[Candidate, ..
     raise SourceError(
         " ".join([*notes, "I found no data for this task."]),
         "Give your own: a CSV, TSV, JSONL or Parquet file with one text column and one label column.",
-    )
-
-
-async def _model(context: Context, task: TaskSpec) -> ModelChoice:
-    refused: SourceError | None = None
-    for source in context.deps.sources:
-        if source.searchable and await source.ready():
-            try:
-                return await source.model(task)
-            except SourceError as error:
-                refused = error
-    raise refused or SourceError(
-        "No source of base models can be reached.", "Check the network, then `intern resume`."
     )
 
 

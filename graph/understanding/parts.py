@@ -131,9 +131,10 @@ def _settle_references(found: References, request: Request, said: Mapping[str, s
     if request.target and not target:
         target = Found(request.target, "", FROM_FLAG)
     text_column = Found(request.text_column, "", FROM_FLAG) if request.text_column else found.text_column
+    base_model = Found(request.base_model, "", FROM_FLAG) if request.base_model else found.base_model
     paper = Found(request.paper, "", FROM_FLAG) if request.paper else found.paper
     return References(
-        data, address, found.base_model, publish, no_publish, public, private, target, text_column, paper
+        data, address, base_model, publish, no_publish, public, private, target, text_column, paper
     )
 
 

@@ -1,4 +1,4 @@
-"""Search for models on the stand-in: by tags (``filter``), words and how many, with what ``expand`` adds.
+"""Models on the stand-in: their pages, and search by tags (``filter``), words and how many, with what ``expand`` adds.
 
 A model's ``config`` is that of its ``config.json``; ``card`` may hold ``parameters`` (a count) and ``model-index``.
 """
@@ -28,12 +28,19 @@ def add_routes(app: web.Application, hub: HubServer) -> None:
         ]
         if request.query.get("sort") == "downloads":
             found.sort(key=lambda repo: -repo.downloads)
-        return web.json_response([_info(repo) for repo in found[: int(request.query.get("limit", "100"))]])
+        found = found[: int(request.query.get("limit", "100"))]
+        return web.json_response([_info(repo, repo.head) for repo in found])
+
+    async def info(request: web.Request) -> web.Response:
+        found = hub.find(request)
+        return found if isinstance(found, web.Response) else web.json_response(_info(*found))
 
     app.router.add_get("/api/models", search)
+    for end in ("", "/revision/{revision:.+}"):
+        app.router.add_get(r"/api/models/{owner:[\w.-]+}/{name:[\w.-]+}" + end, info)
 
 
-def _info(repo: Repo) -> dict[str, Any]:
+def _info(repo: Repo, commit: str) -> dict[str, Any]:
     more: dict[str, Any] = {"model-index": repo.card.get("model-index")}
     try:
         config = json.loads(repo.files.get("config.json", b"{}"))
@@ -42,4 +49,4 @@ def _info(repo: Repo) -> dict[str, Any]:
     more["config"] = {key: config[key] for key in ("architectures", "model_type") if key in config}
     if count := repo.card.get("parameters"):
         more["safetensors"] = {"parameters": {"F32": count}, "total": count}
-    return repo.info(repo.head) | more
+    return repo.info(commit) | more
