@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from graph.literature import Linked, Reported
 from graph.names import EventType, RunStatus, Stage, TaskFamily
 from graph.state import (
     Answer,
@@ -15,10 +16,8 @@ from graph.state import (
     Candidate,
     DataFiles,
     Hyperparameter,
-    Linked,
     ModelChoice,
     Question,
-    Reported,
     Request,
     TaskSpec,
 )

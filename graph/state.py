@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypedDict
 
+from graph.literature import Paper, Reported
 from graph.names import DecisionKind, FailureKind, Stage, TaskFamily
 from remote.backend import JobRef, Offer
 
@@ -188,72 +189,6 @@ class ModelChoice:
     reasons: tuple[str, ...] = ()
     max_length: int | None = None  # tokens of a text that it has positions for
     considered: tuple[Considered, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PaperFact:
-    """One thing that a paper says. ``quote`` stands literally on ``page``; ``value``: a name, a number, or several."""
-
-    field: str  # task, data_set, architecture, loss, optimiser, link, or a hyperparameter
-    value: Any
-    page: int  # from 1
-    quote: str
-    where: str = ""  # "Table 3"
-
-
-@dataclass(frozen=True, slots=True)
-class PaperResult:
-    """A score that a paper reports. ``value`` is a share where the metric is one; ``None``: it does not say."""
-
-    metric: str
-    value: float
-    written: str
-    model: str
-    data: str | None
-    split: str | None
-    page: int
-    quote: str
-    where: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Linked:
-    """A repository that a paper points at; ``note`` says why its licence is not known."""
-
-    url: str
-    licence: str | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Paper:
-    id: str
-    source: str  # "file", "arxiv" or "hub"
-    title: str
-    url: str = ""
-    sha256: str = ""
-    pages: int = 0
-    named: bool = False  # a person named it, so the plan follows it
-    licence: str | None = None  # of the paper itself
-    facts: tuple[PaperFact, ...] = ()
-    results: tuple[PaperResult, ...] = ()
-    linked: tuple[Linked, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """A score that others published for the data: reported, not measured here."""
-
-    metric: str
-    value: float
-    model: str
-    source: str  # "model card" or "paper"
-    url: str
-    split: str | None = None
-    config: str | None = None
-    where: str = ""  # "Table 3, page 5"
-    verified: bool = False
 
 
 @dataclass(frozen=True, slots=True)

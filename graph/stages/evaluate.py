@@ -8,10 +8,11 @@ from graph import jobs
 from graph.context import Context, plain
 from graph.files import write_json
 from graph.inputs import HEAVY, metric_of
+from graph.literature import Paper
 from graph.names import EventType
 from graph.research.licences import attributions, card_licence
 from graph.research.papers.matching import beside_ours, same_name
-from graph.state import DataFiles, Paper, RunState, Scored
+from graph.state import DataFiles, RunState, Scored
 from remote.backend import Input, Program
 
 

@@ -18,11 +18,12 @@ from graph.deps import PaperFile
 from graph.errors import GraphError, SourceError, StageFailed
 from graph.files import write_json
 from graph.inputs import LIGHT
+from graph.literature import Paper, Reported
 from graph.names import DecisionKind, EventType, FailureKind, Stage
 from graph.research.papers.following import followed, undecided
 from graph.research.papers.matching import from_paper
 from graph.research.papers.reading import paper_of
-from graph.state import Answer, Choice, DataFiles, Paper, Question, Reported, RunState, answered
+from graph.state import Answer, Choice, DataFiles, Question, RunState, answered
 from remote.backend import BackendError, Input, Program
 
 SLUG = "paper"

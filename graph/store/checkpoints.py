@@ -16,13 +16,15 @@ import aiosqlite
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-from graph import names, state
+from graph import literature, names, state
 from graph.store.sqlite import BUSY_TIMEOUT_S
 
 
 def serializer() -> JsonPlusSerializer:
     values: list[type] = [
-        c for c in vars(state).values() if inspect.isclass(c) and dataclasses.is_dataclass(c)
+        c
+        for c in (*vars(state).values(), *vars(literature).values())
+        if inspect.isclass(c) and dataclasses.is_dataclass(c)
     ]
     enums: list[type] = [
         names.DecisionKind,
@@ -31,7 +33,8 @@ def serializer() -> JsonPlusSerializer:
         names.Stage,
         names.TaskFamily,
     ]
-    return JsonPlusSerializer(allowed_msgpack_modules=[(c.__module__, c.__name__) for c in (*values, *enums)])
+    known = {(c.__module__, c.__name__) for c in (*values, *enums)}
+    return JsonPlusSerializer(allowed_msgpack_modules=sorted(known))
 
 
 @asynccontextmanager

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bot.cards import Card, Table
 from bot.present import present
+from graph.literature import Paper, PaperFact, Reported
 from graph.names import EventType, Stage
-from graph.state import Considered, ModelChoice, Paper, PaperFact, Reported
+from graph.state import Considered, ModelChoice
 from tests.bot.story import CANDIDATE, Log
 
 PAPER = Paper(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graph.state import Paper, PaperFact
+from graph.literature import Paper, PaperFact
 from graph.understanding.changes import SETTINGS
 
 FOLLOWED = (

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from graph.deps import PaperFile
 from graph.errors import SourceError
+from graph.literature import Linked, Reported
 from graph.names import FailureKind
 from graph.research.hubclient import HubClient
 from graph.research.licences import licence_from_tags
@@ -17,7 +18,7 @@ from graph.research.papers.arxiv import MAX_PDF_BYTES, Arxiv
 from graph.research.papers.prior import reported_by_models
 from graph.research.papers.reference import reference
 from graph.research.ranking import topic_words, words_of
-from graph.state import Candidate, Linked, Reported, TaskSpec
+from graph.state import Candidate, TaskSpec
 
 FOUND = 5
 LOOKED_UP = 4  # repositories of one paper

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from graph.literature import Paper, PaperFact, Reported
 from graph.research.papers.following import place
-from graph.state import Candidate, DataFiles, Paper, PaperFact, Reported
+from graph.state import Candidate, DataFiles
 
 SHOWN = 12
 LOWER_IS_BETTER = frozenset(("rmse", "mae"))

@@ -12,8 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from graph.errors import SourceError
+from graph.literature import Reported
 from graph.research.hubclient import HubClient
-from graph.state import Reported
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

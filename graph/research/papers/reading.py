@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from graph.state import Paper, PaperFact, PaperResult
+from graph.literature import Paper, PaperFact, PaperResult
 
 MAX_FACTS = 80
 MAX_RESULTS = 80  # of a run's state; the file holds all

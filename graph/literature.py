@@ -1,0 +1,74 @@
+"""Values about the work of others: a paper that was read, and scores that were published. Part of a run's state, so a
+new field needs a default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class PaperFact:
+    """One thing that a paper says. ``quote`` stands literally on ``page``; ``value``: a name, a number, or several."""
+
+    field: str  # task, data_set, architecture, loss, optimiser, link, or a hyperparameter
+    value: Any
+    page: int  # from 1
+    quote: str
+    where: str = ""  # "Table 3"
+
+
+@dataclass(frozen=True, slots=True)
+class PaperResult:
+    """A score that a paper reports. ``value`` is a share where the metric is one; ``None``: it does not say."""
+
+    metric: str
+    value: float
+    written: str
+    model: str
+    data: str | None
+    split: str | None
+    page: int
+    quote: str
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A repository that a paper points at; ``note`` says why its licence is not known."""
+
+    url: str
+    licence: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    id: str
+    source: str  # "file", "arxiv" or "hub"
+    title: str
+    url: str = ""
+    sha256: str = ""
+    pages: int = 0
+    named: bool = False  # a person named it, so the plan follows it
+    licence: str | None = None  # of the paper itself
+    facts: tuple[PaperFact, ...] = ()
+    results: tuple[PaperResult, ...] = ()
+    linked: tuple[Linked, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A score that others published for the data: reported, not measured here."""
+
+    metric: str
+    value: float
+    model: str
+    source: str  # "model card" or "paper"
+    url: str
+    split: str | None = None
+    config: str | None = None
+    where: str = ""  # "Table 3, page 5"
+    verified: bool = False
