@@ -1,7 +1,8 @@
 """A worker in a process of its own, so that it can be killed: ``python -m tests.graph.modal_worker HOME``.
 
 It advances the run "r1" in the small world of the graph's tests, with Modal (a stand-in, by the environment) before
-this machine. The training is a script that says an epoch, opens the pipe ``HOME/said`` and waits for somebody at ``HOME/go``.
+this machine. The training is a script that says an epoch, opens the pipe ``HOME/said``, and waits for somebody at
+``HOME/go``.
 """
 
 from __future__ import annotations
