@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,11 +14,13 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from remote.backend import Input, JobSpec, Need, Program
 from remote.backends.local import LocalBackend
 from remote.protocol import JobEvent, JobEventType, decode
 from remote.recipes.parallel import Team, wanted
+from remote.recipes.registry import TextClassification
 from tests.remote.recipes.tiny import Job, lay_out
 
 MakeJob = Callable[..., Job]
@@ -181,3 +184,17 @@ async def test_a_team_trains_inside_the_walls(job: MakeJob, base: Path, tmp_path
     assert events[-1].type is JobEventType.RESULT, events[-1]
     await backend.fetch(ref, tmp_path / "out")
     assert json.loads((tmp_path / "out" / "training.json").read_text("utf-8"))["processes"] == 2
+
+
+def test_the_road_to_any_cloud_starts_what_a_run_leaves() -> None:
+    """What SkyPilot is given trains as the docs say: the commands of its ``run``, with files as a run has them."""
+    task = yaml.safe_load((Path(__file__).parents[3] / "docs" / "skypilot.yaml").read_text("utf-8"))
+    assert task["num_nodes"] == 1
+    assert "train.py --config config.json" in task["run"]
+    defaults = TextClassification().defaults()
+    for name in ("train_file", "validation_file"):
+        assert f"data/{Path(defaults[name]).name}" in task["run"]
+    assert defaults["base_model"] in task["setup"]
+    for line in task["setup"].splitlines()[:1]:
+        wanted = re.findall(r"'([a-z_-]+)[=>]", line)
+        assert set(wanted) == {"torch", "transformers", "scikit-learn", "safetensors"}
