@@ -105,6 +105,7 @@ def parser() -> argparse.ArgumentParser:
     _json(child)
     again = commands.add_parser("reproduce", help="train again from the recorded inputs and compare")
     again.add_argument("run", metavar="RUN")
+    again.add_argument("--fresh", action="store_true", help="fetch data and base model again, same revisions")
     publish = commands.add_parser("publish", help="publish a run that asks whether to, or list what would go")
     publish.add_argument("run", metavar="RUN")
     publish.add_argument("place", metavar="PLACE", nargs="?", help="folder:PATH or hub:OWNER/NAME")
@@ -229,9 +230,9 @@ async def _try(app: App, args: argparse.Namespace) -> int:
 
 async def _reproduce(app: App, args: argparse.Namespace) -> int:
     run = await app.dispatch.find(args.run)
-    report = await app.dispatch.reproduce(run.id)
+    report = await app.dispatch.reproduce(run.id, fresh=args.fresh)
     print(report.words())
-    return OK if report.same else FAILED
+    return OK if report.agrees else FAILED
 
 
 async def _publish(app: App, args: argparse.Namespace) -> int:

@@ -316,9 +316,10 @@ class Dispatch:
         state = await self._driver.state(run_id)
         return await unpublish(self._deps, state, run_id, by=actor, keep=keep)
 
-    async def reproduce(self, run_id: str) -> Reproduction:
-        """Train again from what the run recorded, and compare. Raises StageFailed, BackendError."""
-        return await reproduce(self._deps, await self._driver.state(run_id), run_id)
+    async def reproduce(self, run_id: str, *, fresh: bool = False) -> Reproduction:
+        """Train again from what the run recorded, and compare; ``fresh``: on data and weights fetched again. Raises
+        StageFailed, BackendError."""
+        return await reproduce(self._deps, await self._driver.state(run_id), run_id, fresh=fresh)
 
     async def follow(self, run_id: str, after: int = -1) -> AsyncIterator[Event]:
         """Events as they come, until the run waits for a person or has ended and all were told."""

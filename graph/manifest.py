@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import platform
 from collections.abc import Sequence
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from graph.context import Context, plain
@@ -13,6 +18,8 @@ from graph.names import EventType, RunStatus
 from graph.state import Failure, RunState
 from remote.protocol import sha256_file
 
+PROJECT = "ml-intern-for-teams"
+
 
 async def write_manifest(
     state: RunState, context: Context, status: RunStatus, failure: Failure | None = None
@@ -20,13 +27,47 @@ async def write_manifest(
     store = context.deps.store
     events, decisions = await store.events(context.run_id), await store.decisions(context.run_id)
     body = manifest(state, context.run_id, status, events, decisions, failure)
-    config = context.dir / "config.json"
-    body["code"]["config_sha256"] = sha256_file(config) if config.is_file() else None
+    body["ledger"] = plain(await store.ledger(run_id=context.run_id))
+    hashes = await asyncio.to_thread(code_sha256, context.dir)
+    body["code"] |= {"config_sha256": hashes.get("config.json"), "files": hashes}
+    if model := state.get("model"):
+        body["base_model"]["files"] = await asyncio.to_thread(folder_sha256, Path(model.path))
     training = context.dir / "training.json"
     body["versions"] = (
         json.loads(training.read_text("utf-8")).get("versions", {}) if training.is_file() else {}
     )
+    body["made_by"] = {"name": PROJECT, "version": own_version(), "python": platform.python_version()}
     write_json(context.dir / "run.json", body)
+
+
+def code_sha256(folder: Path) -> dict[str, str]:
+    """Of the script, its companions and its settings, as they lie in the run's folder."""
+    files = (*sorted(folder.glob("*.py")), folder / "config.json", folder / "schedule.json")
+    return {path.name: sha256_file(path) for path in files if path.is_file()}
+
+
+def folder_sha256(folder: Path) -> dict[str, str]:
+    """Path below ``folder`` to sha256, hidden files left out; empty where there is no folder."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file()) if folder.is_dir() else ()
+    relative = ((path, path.relative_to(folder)) for path in paths)
+    return {
+        name.as_posix(): _sha256(path, path.stat().st_size, path.stat().st_mtime_ns)
+        for path, name in relative
+        if not any(part.startswith(".") for part in name.parts)
+    }
+
+
+@lru_cache(maxsize=512)
+def _sha256(path: Path, _bytes: int, _mtime_ns: int) -> str:
+    return sha256_file(path)  # weights are large, and a manifest is written more than once
+
+
+def own_version() -> str:
+    """This project's version, or "unknown" where it runs from a folder that was never installed."""
+    try:
+        return metadata.version(PROJECT)
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def manifest(
@@ -76,6 +117,7 @@ def manifest(
         "isolation": plan.isolation if plan else None,
         "decisions": plain(list(decisions)),
         "attempts": plain(state.get("attempts", ())),
+        "machines_tried": plain(state.get("tried", ())),
         "seconds": {
             "total": round(seconds_of(events), 1),
             "training_estimated": plan.estimated_s if plan else None,

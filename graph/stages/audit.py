@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from graph import jobs
 from graph.context import Context
@@ -72,26 +73,13 @@ async def _fetch(context: Context, candidate: Candidate) -> DataFiles:
 async def _audit(
     state: RunState, context: Context, data: DataFiles, text: str, target: str, family: TaskFamily | None
 ) -> AuditSummary:
-    candidate, request = data.candidate, state["request"]
-    config = {
-        "files": {split: f"in/raw/{Path(path).name}" for split, path in data.splits.items()},
-        "text_column": text,
-        "target": target,
-        "group_column": data.group_column,
-        "family": family.value if family else None,
-        "seed": request.seed,
-        "title": candidate.title,
-        "source": f"{candidate.source}: {candidate.title if candidate.source == 'file' else candidate.id}",
-        "revision": candidate.revision,
-        "licence": candidate.licence,
-        "sha256": dict(data.sha256),
-    }
+    request = state["request"]
     out = context.dir / "work" / "audit"
     result = await jobs.run(
         context,
         "audit",
-        (Program("audit", "audit", config),),
-        tuple(Input(f"raw/{Path(path).name}", path) for path in data.splits.values()),
+        (Program("audit", "audit", audit_config(data, text, target, family, request.seed)),),
+        audit_inputs(data),
         LIGHT,
         out,
         allow_unisolated=request.allow_unisolated,
@@ -114,6 +102,30 @@ async def _audit(
         language=result.get("language"),
         folder=str(context.dir / "data"),
     )
+
+
+def audit_config(
+    data: DataFiles, text: str, target: str, family: TaskFamily | None, seed: int
+) -> dict[str, Any]:
+    """The audit job's config (``docs/jobs.md``): with the same data it makes the same split."""
+    candidate = data.candidate
+    return {
+        "files": {split: f"in/raw/{Path(path).name}" for split, path in data.splits.items()},
+        "text_column": text,
+        "target": target,
+        "group_column": data.group_column,
+        "family": family.value if family else None,
+        "seed": seed,
+        "title": candidate.title,
+        "source": f"{candidate.source}: {candidate.title if candidate.source == 'file' else candidate.id}",
+        "revision": candidate.revision,
+        "licence": candidate.licence,
+        "sha256": dict(data.sha256),
+    }
+
+
+def audit_inputs(data: DataFiles) -> tuple[Input, ...]:
+    return tuple(Input(f"raw/{Path(path).name}", path) for path in data.splits.values())
 
 
 def _ask_target(context: Context, data: DataFiles, names: list[str], why: str) -> RunState:
