@@ -64,7 +64,7 @@ PICTURE = (
     Step(S.INTAKE, intake.run, routes.after_intake, (S.RESEARCH, S.NEEDS_HUMAN)),
     Step(S.RESEARCH, research.run, routes.after_research, (S.CHOOSE_DATASET, S.NEEDS_HUMAN)),
     Step(S.CHOOSE_DATASET, None, routes.after_choose_dataset, (S.AUDIT, S.RESEARCH, S.CANCELLED)),
-    Step(S.AUDIT, audit.run, routes.after_audit, (S.WRITE_SCRIPT, S.NEEDS_HUMAN)),
+    Step(S.AUDIT, audit.run, routes.after_audit, (S.WRITE_SCRIPT, S.CHOOSE_DATASET, S.NEEDS_HUMAN)),
     Step(S.WRITE_SCRIPT, write_script.run, routes.after_write_script, (S.SMOKE_TEST,)),
     Step(S.SMOKE_TEST, smoke_test.run, routes.after_smoke_test, (S.BASELINES, S.REPAIR)),
     Step(S.REPAIR, repair.run, routes.after_repair, (S.SMOKE_TEST, S.NEEDS_HUMAN)),

@@ -34,7 +34,9 @@ def after_choose_dataset(state: RunState) -> Stage:
 def after_audit(state: RunState) -> Stage:
     if state.get("failure"):
         return Stage.FAILED
-    return Stage.NEEDS_HUMAN if state.get("question") else Stage.WRITE_SCRIPT
+    # The data could not be had, and other candidates are left; or it has to be said which column counts.
+    question = state.get("question")
+    return question.stage if question else Stage.WRITE_SCRIPT
 
 
 def after_write_script(state: RunState) -> Stage:

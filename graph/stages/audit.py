@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from graph import jobs
 from graph.context import Context
-from graph.errors import StageFailed
+from graph.errors import SourceError, StageFailed
 from graph.files import copy_file, copy_tree
 from graph.inputs import LIGHT
-from graph.names import DecisionKind, EventType, Stage, TaskFamily
+from graph.names import DecisionKind, EventType, FailureKind, Stage, TaskFamily
 from graph.research.encoders import too_short
 from graph.stages.reading import prior_results
-from graph.stages.research import inspect
+from graph.stages.research import ask, inspect
 from graph.state import AuditSummary, Candidate, Choice, DataFiles, Finding, RunState, answered
 from remote.backend import Input, Program
 
 
 async def run(state: RunState, context: Context) -> RunState:
     candidate = chosen(state)
-    data = state.get("data") or await _fetch(context, candidate)
+    try:
+        data = state.get("data") or await _fetch(context, candidate)
+    except SourceError as error:
+        return await _ask_again(state, context, candidate, error)
     request, task = state["request"], state["task"]
     text = request.text_column or task.text_column or data.text_column or candidate.text_column
     target = request.target or task.target or data.target or candidate.target
@@ -68,6 +72,35 @@ async def _fetch(context: Context, candidate: Candidate) -> DataFiles:
     raise StageFailed(
         f"The source {candidate.source!r} is not set up here.", "`intern doctor` shows the sources."
     )
+
+
+async def _ask_again(state: RunState, context: Context, candidate: Candidate, error: SourceError) -> RunState:
+    """The data could not be had: the others that were found are still there. Raises ``error`` if there is none.
+
+    A revision that has vanished meanwhile is replaced by the data set's present one, if a person says so.
+    """
+    left = tuple(c for c in state["candidates"] if c.id != candidate.id)
+    newer = await _newer(context, candidate) if error.kind is FailureKind.DATA_ERROR else None
+    if newer is not None:
+        left = (newer, *left)
+    if not left:
+        raise error
+    note = f"{error.detail} It is now at another revision." if newer else error.detail
+    await context.note(note, "warning")
+    return RunState(candidates=left, question=ask(context, left, note), answer=None, data=None)
+
+
+async def _newer(context: Context, candidate: Candidate) -> Candidate | None:
+    """The data set as it is now, where that is another revision than the one that was chosen."""
+    for source in context.deps.sources:
+        if source.name == candidate.source and candidate.revision:
+            try:
+                found = await source.candidate(candidate.id)
+            except SourceError:
+                return None
+            changed = found.revision not in (None, candidate.revision)
+            return replace(found, score=candidate.score) if changed else None
+    return None
 
 
 async def _audit(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from graph.state import Candidate, Choice, Question, RunState, TaskSpec, answere
 from remote.backend import Input, Program
 
 SHOWN = 5
+REASONS = 4  # beside a choice
 
 
 async def run(state: RunState, context: Context) -> RunState:
@@ -27,16 +28,18 @@ async def run(state: RunState, context: Context) -> RunState:
         return reading
     elsewhere = answer_about_paper(state) or answer_about_model(state)
     task, answer = task_with_model(state), None if elsewhere else answered(state)
-    wanted = task.data
-    if answer and answer.value not in ("more", "retry"):
-        wanted = answer.value  # instead of one of the candidates the person named data of their own
+    wanted, asked = task.data, answer.value if answer else ""
+    if asked and asked != "retry":  # others, or data of the person's own instead of a candidate
+        wanted = None if asked == "more" else asked
     try:
-        candidates, note = await _candidates(state, context, wanted)
+        found, note = await _candidates(state, context, wanted)
     except SourceError as error:
-        if wanted is None or wanted == task.data:
+        before = state.get("candidates", ())
+        if wanted == task.data and not (asked == "more" and before):
             raise
-        question = _ask(context, state.get("candidates", ()), f"{error.detail} {error.hint}")
+        question = ask(context, before, f"{error.detail} {error.hint}")
         return reading | RunState(question=question, answer=None)
+    candidates = tuple(c for c in found if c.usable)
     model = await choose_model(context, task)
     if isinstance(model, Question):
         return reading | RunState(question=model, answer=None)
@@ -47,14 +50,16 @@ async def run(state: RunState, context: Context) -> RunState:
         source=candidates[0].source,
         offline=candidates[0].source == "catalogue",
         note=note,
-        candidates=candidates,
+        candidates=found,
         model=model,
     )
+    shown = dict.fromkeys((*state.get("shown", ()), *(c.id for c in found)))
     return reading | RunState(
         task=task,
         candidates=candidates,
+        shown=tuple(shown),
         model=model,
-        question=_ask(context, candidates, note),
+        question=ask(context, candidates, note),
         answer=None,
         data=None,
     )
@@ -63,8 +68,9 @@ async def run(state: RunState, context: Context) -> RunState:
 async def _candidates(
     state: RunState, context: Context, wanted: str | None
 ) -> tuple[tuple[Candidate, ...], str]:
+    """At least one that can be used, those first; and a line on where they come from. Raises SourceError."""
     if wanted is None:
-        return await _search(context, state["task"])
+        return await _search(context, state["task"], state.get("shown", ()))
     for source in context.deps.sources:
         if source.claims(wanted):
             if source.name == "file":
@@ -90,23 +96,39 @@ def _check_reach(wanted: str, below: str | None) -> None:
     )
 
 
-async def _search(context: Context, task: TaskSpec) -> tuple[tuple[Candidate, ...], str]:
-    """Sources in order of preference; the first that answers with something usable serves."""
+async def _search(
+    context: Context, task: TaskSpec, skip: Collection[str]
+) -> tuple[tuple[Candidate, ...], str]:
+    """Sources in order of preference; the first that answers with something usable serves. None in ``skip``."""
     notes: list[str] = []
+    refused: SourceError | None = None
     for source in context.deps.sources:
         if not source.searchable:
             continue
         if not await source.ready():
             notes.append(f"The {source.name} is out of reach.")
             continue
-        found = [c for c in await source.search(task, SHOWN) if c.usable]
-        if found:
-            return tuple(found), " ".join([*notes, f"Found in the {source.name}."])
-        notes.append(f"The {source.name} has nothing that fits.")
+        try:
+            found = await source.search(task, SHOWN, skip)
+        except SourceError as error:
+            refused = refused or error
+            notes.append(error.detail)
+            continue
+        if any(c.usable for c in found):
+            more = "Others, found" if skip else "Found"
+            return tuple(found), " ".join([*notes, f"{more} in the {source.name}."])
+        notes.append(f"The {source.name} has nothing {'else ' if skip else ''}that fits{_reasons(found)}.")
     raise SourceError(
-        " ".join([*notes, "I found no data for this task."]),
+        " ".join([*notes, "There are no others." if skip else "I found no data for this task."]),
         "Give your own: a CSV, TSV, JSONL or Parquet file with one text column and one label column.",
+        refused.kind if refused else None,
     )
+
+
+def _reasons(refused: Sequence[Candidate]) -> str:
+    """Of the nearest ones, so that a person knows what was looked at."""
+    told = [f"{c.title[:60]}: {c.why_not}" for c in refused[:2] if c.why_not]
+    return f" ({'; '.join(told)})" if told else ""
 
 
 async def _columns(
@@ -168,13 +190,13 @@ async def inspect(
     )
 
 
-def _ask(context: Context, candidates: tuple[Candidate, ...], note: str) -> Question:
+def ask(context: Context, candidates: tuple[Candidate, ...], note: str) -> Question:
     choices = [
-        Choice(f"use:{i}", f"Use {_name(c)}", "; ".join(c.reasons), "primary" if i == 1 else "default")
+        Choice(f"use:{i}", f"Use {_name(c)}", _detail(c), "primary" if i == 1 else "default")
         for i, c in enumerate(candidates, 1)
     ]
     if candidates and candidates[0].source != "file":
-        choices.append(Choice("more", "Look again", "searches once more"))
+        choices.append(Choice("more", "Show others", "searches on, past those that were shown"))
     choices.append(Choice("cancel", "Cancel", style="danger"))
     return context.question(
         DecisionKind.DATASET,
@@ -184,6 +206,11 @@ def _ask(context: Context, candidates: tuple[Candidate, ...], note: str) -> Ques
         default="use:1" if candidates else None,
         free_text=True,
     )
+
+
+def _detail(candidate: Candidate) -> str:
+    """The first few reasons; the card has all of them."""
+    return "; ".join(candidate.reasons[:REASONS])
 
 
 def _name(candidate: Candidate) -> str:

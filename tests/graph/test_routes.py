@@ -36,6 +36,7 @@ def test_a_failure_leads_to_failed_from_every_working_stage(step: object) -> Non
         (routes.after_choose_dataset, answered("mine.csv"), Stage.RESEARCH),
         (routes.after_choose_dataset, answered("cancel"), Stage.CANCELLED),
         (routes.after_audit, RunState(question=None), Stage.WRITE_SCRIPT),
+        (routes.after_audit, answered("x", stage=Stage.CHOOSE_DATASET), Stage.CHOOSE_DATASET),
         (routes.after_smoke_test, RunState(smoke={"checks": []}), Stage.BASELINES),
         (routes.after_smoke_test, RunState(), Stage.REPAIR),
         (routes.after_repair, RunState(question=None), Stage.SMOKE_TEST),

@@ -12,7 +12,7 @@ from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from graph.deps import Deps, Library, Publication, PublishFile, Recipe, Steps, Verify
+from graph.deps import Deps, Library, Publication, PublishFile, Recipe, Source, Steps, Verify
 from graph.driver import Driver
 from graph.errors import SourceError
 from graph.names import TaskFamily
@@ -147,7 +147,7 @@ class FakeSource:
 
     async def search(self, task: TaskSpec, limit: int = 5, skip: Collection[str] = ()) -> list[Candidate]:
         self.searches.append(task)
-        return [self._candidate(1), self._candidate(2)]
+        return [c for c in (self._candidate(1), self._candidate(2)) if c.id not in skip]
 
     async def candidate(self, dataset_id: str) -> Candidate:
         if not self.claims(dataset_id):
@@ -243,7 +243,7 @@ class World:
     home: Path
     script: Script = field(default_factory=good_script)
     backend: FakeBackend | None = None
-    source: FakeSource | None = None
+    source: Source | None = None
     publisher: FakePublisher = field(default_factory=FakePublisher)
     library: Library | None = None
     ticks: int = 0
