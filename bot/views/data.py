@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bot.cards import Bullets, Column, Fields, FileLink, Picture, Style, Table, Text, Tone
+from bot.views import candidates as views
 from bot.views import words
 from bot.views.payload import Payload
 from bot.views.story import Story
@@ -56,49 +57,15 @@ def candidates_found(story: Story, payload: Payload) -> Story:
     candidates, note = payload.parts("candidates"), payload.text("note")
     model = base_model(payload.part("model")) if payload.has("model") else ""
     usable = [c for c in candidates if c.flag("usable", True)]
-    refused = tuple(
-        f"Not usable: {c.text('title')}: {c.text('why_not')}" for c in candidates if c not in usable
-    )
     return story.but(base_model=model).card(
         "candidates",
         "Data that could serve",
         Text(note) if note else None,
-        _candidates(usable) if usable else None,
-        Bullets(refused, Style.MUTED) if refused else None,
+        *views.blocks(candidates),
         Fields((("Base model", model),)) if model else None,
         considered_models(payload.part("model").parts("considered")),
         fallback=f"Found {words.plural(len(usable), 'data set')}. {note}".strip(),
     )
-
-
-def _candidates(candidates: list[Payload]) -> Fields | Table:
-    if len(candidates) == 1:
-        only = candidates[0]
-        rows = words.plural(only.number("rows") or 0, "row") if only.has("rows") else ""
-        items = (
-            ("Data", ", ".join(part for part in (only.text("title") or only.text("id"), rows) if part)),
-            ("Licence", only.text("licence", "not stated")),
-            ("Why", "; ".join(only.texts("reasons"))),
-        )
-        return Fields(tuple((name, value) for name, value in items if value))
-    columns = (
-        Column("#", right=True),
-        Column("Data set"),
-        Column("Rows", right=True),
-        Column("Licence"),
-        Column("Why"),
-    )
-    rows_ = tuple(
-        (
-            str(number),
-            c.text("title") or c.text("id"),
-            words.number(c.number("rows")),
-            c.text("licence", "not stated"),
-            "; ".join(c.texts("reasons")),
-        )
-        for number, c in enumerate(candidates, 1)
-    )
-    return Table(columns, rows_)
 
 
 def considered_models(rows: list[Payload]) -> Table | None:

@@ -42,7 +42,17 @@ ON_TOPIC = 0.2  # share of the topic from which on a data set may be meant
 DESCRIBED = 0.5  # what a word counts that only the description has
 WHOLE_TOPIC = 0.85  # synonyms need not all be there: a list of them is no better than the words that matter
 UNKNOWN = 0.5
-_SHOWN_LABELS = 5
+_SHOWN_LABELS, _LABEL_CHARS = 5, 30
+# What stands beside a part that there is nothing to say about.
+_PLAIN = {
+    "topic": "none of your words",
+    "labels": "its classes have names",
+    "balance": "its classes are of like size",
+    "quality": "nothing missing, no duplicates among the rows looked at",
+    "use": "no downloads counted",
+    "freshness": "changed within two years",
+    "access": "open to everybody",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +112,10 @@ def score(task: TaskSpec, item: Found) -> Candidate:
     return replace(
         candidate,
         score=round(total, 3),
-        parts=tuple(Part(name, round(value, 2), why) for name, (value, why) in judged.items()),
+        parts=tuple(
+            Part(name, round(value, 2), why or ("not known" if value == UNKNOWN else _PLAIN.get(name, "")))
+            for name, (value, why) in judged.items()
+        ),
         reasons=(*candidate.reasons, *(why for _, why in judged.values() if why)),
         usable=candidate.usable and not why_not,
         why_not=why_not,
@@ -128,7 +141,7 @@ def _task(task: TaskSpec, item: Found) -> Judged:
 
 
 def _labels(task: TaskSpec, item: Found) -> Judged:
-    shown = ", ".join(sorted(item.labels)[:_SHOWN_LABELS])
+    shown = _shown(item.labels)
     if not task.labels:
         if not item.labels:
             return UNKNOWN, ""
@@ -141,6 +154,11 @@ def _labels(task: TaskSpec, item: Found) -> Judged:
         return 0.2, f"classes without names ({shown})"
     alike = max(labels_alike(task.labels, sorted(item.labels)), _other_words(task, item))
     return alike, "has the classes you named" if alike == 1.0 else f"classes {shown}"
+
+
+def _shown(labels: Iterable[str]) -> str:
+    names = [name if len(name) <= _LABEL_CHARS else f"{name[: _LABEL_CHARS - 1]}…" for name in sorted(labels)]
+    return ", ".join(names[:_SHOWN_LABELS])
 
 
 def _other_words(task: TaskSpec, item: Found) -> float:
@@ -228,9 +246,9 @@ def _why_not(task: TaskSpec, item: Found, on_topic: bool) -> str:
         return f"its texts are in {', '.join(item.languages[:4])}, yours in {language}"
     wanted = topic_words(task).keys() | words_of(f"{task.title} {task.goal}")
     if not task.labels and item.asks and not {stem(word) for word in item.asks} & wanted:
-        return f"it tells {', '.join(sorted(item.labels)[:_SHOWN_LABELS])} apart, and nothing else"
+        return f"it tells {_shown(item.labels)} apart, and nothing else"
     if task.labels and meaningful(item.labels) and _labels(task, item)[0] == 0.0:
-        return f"its classes are {', '.join(sorted(item.labels)[:_SHOWN_LABELS])}"
+        return f"its classes are {_shown(item.labels)}"
     if not on_topic:
         return "it is about something else"
     if task.family and item.families and task.family not in item.families:

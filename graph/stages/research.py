@@ -192,7 +192,7 @@ async def inspect(
 
 def ask(context: Context, candidates: tuple[Candidate, ...], note: str) -> Question:
     choices = [
-        Choice(f"use:{i}", f"Use {_name(c)}", _detail(c), "primary" if i == 1 else "default")
+        Choice(f"use:{i}", f"Use {_name(c, candidates)}", _detail(c), "primary" if i == 1 else "default")
         for i, c in enumerate(candidates, 1)
     ]
     if candidates and candidates[0].source != "file":
@@ -213,7 +213,10 @@ def _detail(candidate: Candidate) -> str:
     return "; ".join(candidate.reasons[:REASONS])
 
 
-def _name(candidate: Candidate) -> str:
+def _name(candidate: Candidate, others: Sequence[Candidate]) -> str:
+    """Its title, with its id where another one has the same, and its columns where they are known."""
+    twins = [c for c in others if c.title == candidate.title and c.id != candidate.id]
+    title = f"{candidate.title} ({candidate.id})" if twins else candidate.title
     if candidate.target and candidate.text_column:
-        return f"{candidate.title}: {candidate.text_column} → {candidate.target}"
-    return candidate.title
+        return f"{title}: {candidate.text_column} → {candidate.target}"
+    return title
