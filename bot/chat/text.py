@@ -5,11 +5,13 @@ Lengths are UTF-16 code units, as chat clients count them: never fewer than code
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from bot.console.safe import safe
 
 _EMOJI_JOINER = "\u200d"
+_LONGEST_ENTITY = 5
 
 
 def clean(text: str) -> str:
@@ -26,7 +28,7 @@ def clean_line(text: str) -> str:
 
 def units(text: str) -> int:
     """The length in UTF-16 code units."""
-    return len(text) + sum(char > "\uffff" for char in text)
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def blank(text: str) -> bool:
@@ -34,10 +36,11 @@ def blank(text: str) -> bool:
     return not text.strip().strip("\u200c\u200d\u2060")
 
 
-def cut(text: str, most: int) -> str:
+def cut(text: str, most: int, whole: re.Pattern[str] | None = None) -> str:
     """``text`` in at most ``most`` UTF-16 units, an ellipsis in the place of what is missing.
 
-    A letter is kept with its accents, and a joined emoji as a whole, or it is left out.
+    A letter is kept with its accents, and a joined emoji as a whole, or it is left out; so is a match of ``whole``, of
+    at most five characters, such as an entity.
     """
     if units(text) <= most:
         return text
@@ -49,6 +52,9 @@ def cut(text: str, most: int) -> str:
         end += 1
     while 0 < end < len(text) and _belongs_to_the_left(text, end):
         end -= 1
+    entity = whole and whole.search(text, max(0, end - _LONGEST_ENTITY + 1), end + _LONGEST_ENTITY)
+    if entity and entity.start() < end < entity.end():
+        end = entity.start()
     return text[:end].rstrip() + "…"
 
 

@@ -8,12 +8,11 @@ Forms are the exception: Slack opens one only within 3 s of the click, so nothin
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from slack_bolt.async_app import AsyncApp
@@ -21,6 +20,7 @@ from slack_sdk.errors import SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.chat.forms import field_problems
+from bot.chat.inbox import Busy, Inbox
 from bot.chat.incoming import Incoming, Kind, Person
 from bot.chat.memory import ChatMemory
 from bot.chat.reception import Reception
@@ -31,7 +31,7 @@ from bot.slack.address import Address
 from bot.slack.buttons import clicked
 from bot.slack.desk import NAME, SlackDesk
 from graph.deps import Run
-from graph.errors import GraphError, StoreError
+from graph.errors import GraphError
 from graph.names import RunStatus
 
 log = logging.getLogger(__name__)
@@ -39,9 +39,6 @@ log = logging.getLogger(__name__)
 Ack = Callable[..., Awaitable[Any]]
 Json = Mapping[str, Any]
 
-SWEEP_S = 30.0
-INBOX_S = 300.0  # after that what another process took in is handled here
-KEEP_WITHIN_S = 2.0  # Slack waits 3 s
 BUSY = "I am busy right now, and could not take that in. Please try again in a minute."
 
 
@@ -65,7 +62,7 @@ class SlackApp:
         self._memory = memory
         self._now = now
         self._ceiling_usd = ceiling_usd
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.inbox = Inbox(NAME, memory, self._handle, door.new_id, now)
         self._urls: dict[str, str] = {}  # team -> address of its workspace
         self._listen()
 
@@ -85,28 +82,21 @@ class SlackApp:
 
     async def _take(self, incoming: Incoming, ack: Ack | None = None, **busy: Any) -> None:
         """Keep it, acknowledge it, handle it. What has come in already is acknowledged again, and no more."""
-        incoming = replace(incoming, new_id=self._door.new_id())
         try:
-            async with asyncio.timeout(KEEP_WITHIN_S):
-                new = await self._memory.accept(incoming.key, incoming.dump(), self._at())
-        except (StoreError, TimeoutError):
-            log.exception("slack: could not be kept")
+            kept = await self.inbox.keep(incoming)
+        except Busy:
             if ack:
                 await ack(**busy)
             return
         if ack:
             await ack()
-        if new:
-            self._start(self._handle(incoming))
+        if kept:
+            self.inbox.start(kept)
 
     async def _handle(self, incoming: Incoming) -> None:
-        try:
-            incoming = await self._named(incoming)
-            for reply in await self._reception.handle(incoming):
-                await self._desk.reply(incoming, reply)
-            await self._memory.finish(incoming.key)
-        except StoreError as error:  # found again in the inbox
-            log.warning("slack: %s is put off: %s", incoming.kind, error)
+        incoming = await self._named(incoming)
+        for reply in await self._reception.handle(incoming):
+            await self._desk.reply(incoming, reply)
 
     async def _named(self, incoming: Incoming) -> Incoming:
         """With what colleagues call the person; an event gives the id alone."""
@@ -119,30 +109,6 @@ class SlackApp:
             return incoming  # the id will do
         name = user.get("profile", {}).get("display_name") or user.get("real_name") or user.get("name") or ""
         return replace(incoming, person=Person(incoming.person.id, name))
-
-    def _start(self, work: Any) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def sweep(self) -> None:
-        """Handle what a dead process, or one that is too slow, had taken in; until cancelled."""
-        while True:
-            try:
-                before = (self._now() - timedelta(seconds=INBOX_S)).isoformat(timespec="milliseconds")
-                for _, body in await self._memory.left_over(before):
-                    self._start(self._handle(Incoming.load(body)))
-            except StoreError as error:
-                log.warning("slack: the inbox cannot be read: %s", error)
-            await asyncio.sleep(SWEEP_S)
-
-    async def drain(self, timeout_s: float) -> None:
-        """Let what is being handled end; what does not is found in the inbox."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_s)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _at(self) -> str:
         return self._now().isoformat(timespec="milliseconds")
@@ -243,7 +209,7 @@ class SlackApp:
                 f"form:{body.get('trigger_id')}", Kind.HELP, Person(""), read.place_of(body),
                 text="The form did not open in time; please try again.", reply_to=url,
             )  # fmt: skip
-            self._start(self._handle(incoming))
+            self.inbox.start(incoming)
 
     async def _home(self, event: Json, body: Json, client: AsyncWebClient) -> None:
         if event.get("tab", "home") != "home":

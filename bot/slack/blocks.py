@@ -37,11 +37,14 @@ from bot.cards import (
     Text,
     Tone,
 )
+from bot.chat.calling import ENDED
+from bot.chat.plain import STEP_MARKS, STEP_WORDS, progress_words, whole
+from bot.chat.tables import first_rows, fixed_width, regular
+from bot.chat.text import blank, clean, clean_line, short, short_line
 from bot.present import ROOT
 from bot.slack import rich, tables
-from bot.slack.buttons import ENDED, ButtonValue, choices, clicked, details
-from bot.slack.escape import blank, clean, clean_line, cut, escape, short, short_line
-from bot.slack.plain import STEP_MARKS, STEP_WORDS, progress_words, whole
+from bot.slack.buttons import ButtonValue, choices, clicked, details
+from bot.slack.escape import cut, escape
 from bot.views import words
 
 __all__ = ["ButtonValue", "Rendered", "clicked", "render"]
@@ -302,10 +305,10 @@ def _table(message: _Message, block: Table) -> Iterator[rich.Json]:
     if not block.columns:
         return
     native = message.native and not message.has_table
-    shown = tables.regular(tables.first_rows(block, _ROWS), _ITEM_UNITS)
+    shown = regular(first_rows(block, _ROWS), _ITEM_UNITS)
     while len(shown.rows) > 1 and not _table_fits(message, shown, native=native):
-        shown = tables.first_rows(shown, len(shown.rows) // 2)
-    fitting = shown == tables.regular(tables.first_rows(block, len(shown.rows)), 4 * _ITEM_UNITS)
+        shown = first_rows(shown, len(shown.rows) // 2)
+    fitting = shown == regular(first_rows(block, len(shown.rows)), 4 * _ITEM_UNITS)
     message.cut = message.cut or not fitting or (native and not tables.fits_natively(shown))
     message.has_table = message.has_table or native
     yield tables.native(shown) if native else _fixed(shown)
@@ -316,11 +319,11 @@ def _table(message: _Message, block: Table) -> Iterator[rich.Json]:
 def _table_fits(message: _Message, table: Table, *, native: bool) -> bool:
     if native:
         return message.fits(tables.native(table))
-    return len(tables.fixed_width(table)) <= _TABLE_CHARS and message.fits(_fixed(table))
+    return len(fixed_width(table, tables.PHONE_COLUMNS)) <= _TABLE_CHARS and message.fits(_fixed(table))
 
 
 def _fixed(table: Table) -> rich.Json:
-    return rich.rich(rich.preformatted(tables.fixed_width(table)))
+    return rich.rich(rich.preformatted(fixed_width(table, tables.PHONE_COLUMNS)))
 
 
 def _progress(message: _Message, block: Progress) -> rich.Json:

@@ -19,9 +19,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bot.cards import Action, Card, Tone
+from bot.chat.calling import ENDED
+from bot.chat.text import blank, clean_line, short_line, units
 from bot.present import ROOT
 from bot.slack import rich
-from bot.slack.escape import blank, clean_line, short_line, units
 
 VALUE_CHARS = 2_000
 _RUN_CHARS = 200
@@ -40,7 +41,6 @@ _IN_WORDS = ("change", "elsewhere")  # choices that are finished in words
 _OFFERS = {"suggestion": "suggest", "again": "again"}  # choices of a card that asks nothing, and their action
 _ESCAPES = str.maketrans({"&": "\\u0026", "<": "\\u003c", ">": "\\u003e"})
 TASK = "task"
-ENDED = "ended:"
 
 
 @dataclass(frozen=True, slots=True)

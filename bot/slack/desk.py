@@ -12,6 +12,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
+from bot.chat.calling import Crew, approvers_of
 from bot.chat.feed import PlaceGone, SurfaceDown
 from bot.chat.incoming import Attachment, Incoming, Reply
 from bot.chat.memory import ChatMemory
@@ -20,7 +21,6 @@ from bot.errors import UsageError
 from bot.slack.address import Address
 from bot.slack.blocks import render
 from bot.slack.errors import NO_TOKEN, BlocksRefused, code_of, translated
-from bot.slack.mentions import Mention, approvers_of
 from bot.slack.pacer import Pacer
 from bot.slack.poster import SlackRenderer, Workspace
 from bot.slack.streams import Streams
@@ -155,11 +155,9 @@ class SlackDesk:
         requester = run.request.requester if run.request.surface == NAME else ""
         team = Address.parse(place).team
         here = [e for e in self._approvers if "/" not in e or e.startswith(f"slack:{team}/")]
-        mention = Mention(requester.rpartition("/")[2], *approvers_of(here))
+        crew = Crew(requester.rpartition("/")[2], *approvers_of(here, NAME, "slack-group"))
         workspace = await self.workspace(team)
-        return await SlackRenderer.open(
-            workspace, self._memory, run.id, place, self._run_dir(run.id), mention
-        )
+        return await SlackRenderer.open(workspace, self._memory, run.id, place, self._run_dir(run.id), crew)
 
     async def gone(self, run: Run, why: str) -> None:
         """Tell the requester in a direct message."""

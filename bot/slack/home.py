@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from bot.chat.text import clean_line
 from bot.slack import rich
-from bot.slack.escape import clean_line
 from bot.views import words
 from bot.views.answers import state_of
 from graph.deps import Run

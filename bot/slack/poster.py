@@ -19,13 +19,13 @@ from typing import Any
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.cards import Card, FileLink, Picture
+from bot.chat.calling import ENDED, Crew
 from bot.chat.memory import ChatMemory
 from bot.present import ROOT
 from bot.slack.address import Address, handle, message_of
 from bot.slack.blocks import Rendered, render
-from bot.slack.buttons import ENDED
 from bot.slack.errors import BlocksRefused, MessageGone, StillStreaming, translated
-from bot.slack.mentions import Mention, mentioned
+from bot.slack.mentions import mentioned
 from bot.slack.pacer import Pacer
 from bot.slack.streams import Streams, is_stream_of
 
@@ -55,17 +55,17 @@ class SlackRenderer:
     run_id: str
     address: Address
     folder: Path
-    mention: Mention
+    crew: Crew
     _known: dict[str, str] = field(
         default_factory=dict
     )  # key -> handle, of posts and files; empty: announced
 
     @classmethod
     async def open(
-        cls, workspace: Workspace, memory: ChatMemory, run_id: str, place: str, folder: Path, mention: Mention
+        cls, workspace: Workspace, memory: ChatMemory, run_id: str, place: str, folder: Path, crew: Crew
     ) -> SlackRenderer:
         shown = await memory.shown(run_id)
-        made = cls(workspace, memory, run_id, Address.parse(place), folder, mention)
+        made = cls(workspace, memory, run_id, Address.parse(place), folder, crew)
         made._known = {key: handle_ for key, (handle_, _) in shown.items()}
         if ROOT in made._known:
             await made._thread_below(made._known[ROOT])
@@ -113,7 +113,7 @@ class SlackRenderer:
         return False
 
     async def _post(self, card: Card) -> str:
-        if started := await self.workspace.streams.start(card, self.address, self.mention.requester):
+        if started := await self.workspace.streams.start(card, self.address, self.crew.requester):
             return started
         channel = self.address.channel
         await self.workspace.pacer.post(channel)
@@ -161,7 +161,7 @@ class SlackRenderer:
             if native and not self.workspace.native:
                 continue
             shown = render(card, native=native, editable=True)
-            text, blocks = mentioned(self.mention, card, shown) if mention else (shown.text, shown.blocks)
+            text, blocks = mentioned(self.crew, card, shown) if mention else (shown.text, shown.blocks)
             try:
                 with translated(f"{method} of {card.key}"):
                     answer = await self.workspace.client.api_call(

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bot.slack.escape import blank, short, short_line
+from bot.chat.text import blank, short, short_line
 
 Json = dict[str, Any]
 

@@ -75,10 +75,10 @@ async def serve(app: App, stop: asyncio.Event, say: Say) -> None:
     slack = SlackApp(bolt, desk, reception, app.dispatch, memory, app.deps.now, settings.budget_usd)
     feed = Feed(NAME, app.dispatch, memory, desk, clock=time.time)
     async with _listening(bolt, settings, say):
-        tasks = [asyncio.create_task(feed.run()), asyncio.create_task(slack.sweep())]
+        tasks = [asyncio.create_task(feed.run()), asyncio.create_task(slack.inbox.sweep())]
         stopped = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-    await slack.drain(DRAIN_S)
+    await slack.inbox.drain(DRAIN_S)
     for task in (stopped, *tasks):
         task.cancel()
     await asyncio.gather(*tasks, stopped, return_exceptions=True)

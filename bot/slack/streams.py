@@ -31,11 +31,12 @@ from slack_sdk.models.messages.chunk import Chunk, PlanUpdateChunk, TaskUpdateCh
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.cards import Bullets, Card, Progress, Style, Table, Tone
+from bot.chat.plain import progress_words
+from bot.chat.text import short_line
 from bot.slack.address import Address, handle, message_of
 from bot.slack.errors import GONE, NO_TOKEN, code_of, translated
-from bot.slack.escape import cut, escape, short_line
+from bot.slack.escape import cut, escape
 from bot.slack.pacer import Pacer
-from bot.slack.plain import progress_words
 
 log = logging.getLogger(__name__)
 

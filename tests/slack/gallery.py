@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from bot.cards import Card
+from bot.chat.calling import Crew
 from bot.present import present
 from bot.slack import home, modals
 from bot.slack.blocks import render
-from bot.slack.mentions import Mention, mentioned
+from bot.slack.mentions import mentioned
 from graph.deps import Event, Run
 from graph.names import EventType, RunStatus, Stage
 from graph.state import Choice, Question, Request
@@ -29,7 +30,7 @@ from tests.bot import story
 from tests.slack.render import DESK, PHONE, Post, blocks, modal, page, said, shoot, thread
 
 SENTENCE = story.SENTENCE.replace("Don't spend any money.", "Spend at most $1.")
-CALLS = Mention("U0ALICE", ("U0BOB",))
+CALLS = Crew("U0ALICE", ("U0BOB",))
 PAID = replace(
     story.PLAN,
     backend="modal",

@@ -1,0 +1,61 @@
+"""Tables as text that a phone can show."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.cards import Column, Table
+from bot.chat.tables import PHONE_COLUMNS, first_rows, fixed_width, regular, width
+
+SCORES = Table(
+    (Column("Model"), Column("macro-F1", right=True)), (("majority", "0.397"), ("model", "0.881")), strong=1
+)
+
+
+def test_text_lines_up() -> None:
+    assert fixed_width(SCORES).splitlines() == [
+        "  Model     macro-F1",
+        "────────────────────",
+        "  majority     0.397",
+        "▸ model        0.881",
+    ]
+
+
+def test_wide_letters_take_two_columns() -> None:
+    assert [width(text) for text in ("abc", "字字", "e\u0301", "ﾊ")] == [3, 4, 1, 1]
+    table = Table((Column("Class"), Column("F1", right=True)), (("字字", "0.9"), ("four", "0.8")))
+    assert {width(line) for line in fixed_width(table).splitlines()[2:]} == {10}
+
+
+def test_a_long_text_stands_below_its_row() -> None:
+    why = "half of the layers, so that it fits into the time"
+    table = Table((Column("Setting"), Column("Value", right=True), Column("Why")), (("frozen", "3", why),))
+    lines = fixed_width(table).splitlines()
+    assert lines[0] == "Setting  Value"
+    assert lines[2] == "frozen       3"
+    assert " ".join(line.strip() for line in lines[3:]) == why
+    assert max(map(width, lines)) <= PHONE_COLUMNS
+
+
+def test_a_name_stands_above_its_numbers_where_they_fill_the_line() -> None:
+    numbers = tuple(Column(f"number {n}", right=True) for n in range(4))
+    name = "TF-IDF + logistic regression"
+    lines = fixed_width(Table((Column("Model"), *numbers), ((name, "1", "2", "3", "4"),))).splitlines()
+    assert lines[3] == name
+    assert lines[4].split() == ["1", "2", "3", "4"]
+
+
+def test_one_endless_number_does_not_fill_all_other_rows() -> None:
+    table = Table((Column("n", right=True), Column("a")), (("9" * 40_000, "a"), ("1", "b")))
+    assert "9" * 40_000 in fixed_width(table)
+    assert len(fixed_width(table).splitlines()[-1]) < 200
+
+
+@pytest.mark.parametrize("row", [("a",), ("a", "b", "c")])
+def test_rows_become_as_long_as_the_header(row: tuple[str, ...]) -> None:
+    table = regular(Table((Column("x"), Column("y")), (row,)))
+    assert table.rows == ((*row[:2], *[""] * (2 - len(row[:2]))),)
+
+
+def test_first_rows_keep_the_strong_one() -> None:
+    assert first_rows(SCORES, 1) == Table(SCORES.columns, SCORES.rows[:1], 1)
