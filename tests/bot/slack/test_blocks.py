@@ -131,7 +131,6 @@ def test_slack_takes_whatever_people_and_data_say(card: Card, native: bool) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @settings(max_examples=500, deadline=None, suppress_health_check=PATIENT)
 @given(cards(), st.booleans())
 def test_slack_takes_whatever_people_and_data_say_at_length(card: Card, native: bool) -> None:
