@@ -124,7 +124,15 @@ class FileLink:
     bytes: int | None = None
 
 
-Block = Text | Bullets | Fields | Table | Progress | Steps | Picture | Code | FileLink
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder of the machine that the intern runs on. Only who sits there can use it: no chat shows it."""
+
+    label: str
+    path: str
+
+
+Block = Text | Bullets | Fields | Table | Progress | Steps | Picture | Code | FileLink | Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from bot.cards import (
     Fields,
     FileLink,
     Picture,
+    Place,
     Progress,
     Steps,
     StepState,
@@ -86,6 +87,8 @@ def _lines(block: Block) -> Iterable[str]:
             yield clean(text)
         case FileLink(path, title, count):
             yield " ".join(filter(None, (clean_line(path), clean_line(title), words.size(count))))
+        case Place():
+            return
 
 
 def _table(table: Table) -> Iterable[str]:

@@ -26,6 +26,7 @@ from bot.cards import (
     Fields,
     FileLink,
     Picture,
+    Place,
     Progress,
     Steps,
     StepState,
@@ -110,16 +111,26 @@ def actions(choices: Sequence[Action]) -> RenderableType:
 
 def _blocks(blocks: Sequence[Block]) -> Iterable[RenderableType]:
     """Neighbours of one kind share a grid, so that columns line up; a table stands between empty lines."""
-    for number, (kind, group) in enumerate(groupby(blocks, type)):
+    for number, (kind, group) in enumerate(groupby(blocks, _kind)):
         neighbours = list(group)
         if kind is FileLink:
             yield _links([block for block in neighbours if isinstance(block, FileLink)])
         elif kind is Fields:
-            yield _fields([item for block in neighbours if isinstance(block, Fields) for item in block.items])
+            yield _fields([item for block in neighbours for item in _items(block)])
         elif kind is Table:
             yield from (Padding(_block(block), (int(number > 0), 0, 1, 0)) for block in neighbours)
         else:
             yield from map(_block, neighbours)
+
+
+def _kind(block: Block) -> type[Block]:
+    return Fields if isinstance(block, Place) else type(block)
+
+
+def _items(block: Block) -> Sequence[tuple[str, str]]:
+    if isinstance(block, Place):
+        return ((block.label, block.path),)
+    return block.items if isinstance(block, Fields) else ()
 
 
 def _block(block: Block) -> RenderableType:
@@ -131,8 +142,8 @@ def _block(block: Block) -> RenderableType:
             for item in items:
                 grid.add_row(Line("–"), line(item, _STYLES[style]))
             return grid
-        case Fields(items):
-            return _fields(items)
+        case Fields() | Place():
+            return _fields(_items(block))
         case Table():
             return _table(block)
         case Progress():

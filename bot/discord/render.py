@@ -27,6 +27,7 @@ from bot.cards import (
     Fields,
     FileLink,
     Picture,
+    Place,
     Progress,
     Step,
     Steps,
@@ -230,7 +231,7 @@ def _block(message: _Message, block: Block) -> Iterable[str]:
             return _code(message, block)
         case FileLink():
             return _link(message, block)
-        case Picture():
+        case Picture() | Place():
             return []
 
 

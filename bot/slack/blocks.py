@@ -28,6 +28,7 @@ from bot.cards import (
     Fields,
     FileLink,
     Picture,
+    Place,
     Progress,
     Step,
     Steps,
@@ -231,7 +232,7 @@ def _body(message: _Message) -> Iterator[rich.Json]:
 
 
 def _block(message: _Message, block: Block) -> Iterable[rich.Json]:
-    if message.full and not isinstance(block, Picture):
+    if message.full and not isinstance(block, Picture | Place):
         message.left_out += 1
         return []
     match block:
@@ -251,7 +252,7 @@ def _block(message: _Message, block: Block) -> Iterable[rich.Json]:
             return _code(message, text)
         case FileLink():
             return _links(message, [block])
-        case Picture():
+        case Picture() | Place():
             return []
 
 

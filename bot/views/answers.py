@@ -75,7 +75,7 @@ def runs_card(runs: Sequence[Run]) -> Card:
 
 def state_of(run: Run) -> str:
     if run.status is RunStatus.WAITING and run.question:
-        return f"waits: {words.cut(run.question.text, 60)}"
+        return f"waits: {words.cut(run.question.text, 140)}"
     if run.status is RunStatus.RUNNING:
         return words.STAGES[run.stage]
     return run.status.value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot.cards import Action, Bullets, Column, Fields, FileLink, Picture, Style, Table, Text, Tone
+from bot.cards import Action, Bullets, Column, Fields, FileLink, Picture, Place, Style, Table, Text, Tone
 from bot.views import words
 from bot.views.payload import Payload, as_number
 from bot.views.story import Story
@@ -125,12 +125,8 @@ def packaged(story: Story, payload: Payload) -> Story:
     return story.card(
         "package",
         "The files",
-        Fields(
-            (
-                ("Folder", payload.text("folder")),
-                ("Model", f"{words.number(size, 1)} MB" if size is not None else "–"),
-            )
-        ),
+        Place("Folder", payload.text("folder")),
+        Fields((("Model", f"{words.number(size, 1)} MB" if size is not None else "–"),)),
         *links,
         *story.plots,
         Text(f"and {words.plural(rest, 'more file')}", Style.MUTED) if rest > 0 else None,
@@ -209,7 +205,6 @@ def ended(story: Story, payload: Payload) -> Story:
     story = story.but(endings=story.endings + 1)
     done, title = status == "done", _TITLES.get(status, status)
     fields = (
-        ("Files", payload.text("folder")),
         ("Published", summary.text("published")),
         (
             "Took",
@@ -218,13 +213,15 @@ def ended(story: Story, payload: Payload) -> Story:
             else "",
         ),
     )
+    shown, folder = tuple((name, value) for name, value in fields if value), payload.text("folder")
     detail = f"{payload.text('detail')} {payload.text('hint')}".strip()
     return story.card(
         f"ended:{story.endings}",
         f"{title}: {summary.text('title') or story.title}" if done else title,
         Text(detail) if detail and not done else None,
         *(_numbers(summary) if done else ()),
-        Fields(tuple((name, value) for name, value in fields if value)),
+        Place("Files", folder) if folder else None,
+        Fields(shown) if shown else None,
         tone=_TONES.get(status, Tone.NEUTRAL),
         fallback=f"{title}: {_headline(summary) if done else detail}",
     )

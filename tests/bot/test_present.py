@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
-from bot.cards import Bullets, Card, Code, Fields, Progress, Steps, StepState, Style, Table, Text, Tone
+from bot.cards import Bullets, Card, Code, Fields, Place, Progress, Steps, StepState, Style, Table, Text, Tone
+from bot.chat.plain import whole
+from bot.console.blocks import card as terminal
 from bot.present import SHOWN, SILENT, Story, present, tell
+from bot.slack.blocks import render
 from graph.deps import Event
 from graph.names import DecisionKind, EventType, RunStatus, Stage
 from tests.bot import story
@@ -301,3 +307,22 @@ def test_a_question_for_help_shows_what_was_tried() -> None:
     question = replace(story.COMPUTE, kind=DecisionKind.HELP, detail="-batch_size: 32\n+batch_size: 16")
     log.asked(question)
     assert Code("-batch_size: 32\n+batch_size: 16") in present(log.events)[f"question:{question.id}"].blocks
+
+
+def test_a_folder_of_the_machine_is_for_who_sits_there_alone() -> None:
+    """Cards of a whole run: the terminal names the folder, the text that chats show does not."""
+    cards = present(story.whole_run().events)
+    places = [(card, block) for card in cards.values() for block in card.blocks if isinstance(block, Place)]
+    assert {card.key for card, _ in places} == {"package", "ended:1"}
+    for card, place in places:
+        assert place.path
+        assert place.path not in whole(card)
+        assert place.path not in json.dumps(render(card).blocks)
+        assert place.path in rendered(card)
+
+
+def rendered(card: Card) -> str:
+    """What the terminal shows of it, on one line however long it is."""
+    console = Console(width=400, record=True, file=io.StringIO())
+    console.print(terminal(card))
+    return console.export_text()

@@ -17,6 +17,7 @@ from bot.cards import (
     Fields,
     FileLink,
     Picture,
+    Place,
     Progress,
     Step,
     Steps,
@@ -76,6 +77,7 @@ blocks: st.SearchStrategy[Block] = st.one_of(
     st.builds(Progress, numbers, numbers, texts),
     st.builds(Steps, few(st.builds(Step, texts, st.sampled_from(StepState), texts), 4)),
     st.builds(Picture, texts, texts),
+    st.builds(Place, texts, texts),
     st.builds(Code, texts, texts),
     st.builds(FileLink, texts, texts, st.none() | st.integers(0, 10**15)),
 )
