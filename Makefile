@@ -7,6 +7,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 SENTENCE ?= Train a small model that tells positive from negative product reviews. I care about macro-F1. Don't spend any money.
+# Files are shared out among processes; two at most, as many tests train with all the threads that there are.
+PARALLEL ?= --numprocesses 2 --dist loadfile
 export INTERN_HOME ?= $(CURDIR)/.intern
 
 .DEFAULT_GOAL := help
@@ -18,8 +20,8 @@ help: ## This list
 demo: $(VENV)/.train ## From one sentence to a packaged model: real data, real weights, no account
 	@$(BIN)/intern run "$(SENTENCE)" --yes
 
-test: $(VENV)/.dev ## The test suite
-	@$(BIN)/python -m pytest -m "not slow"
+test: $(VENV)/.dev ## The test suite (PARALLEL= for one process)
+	@$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test-all: $(VENV)/.dev ## The test suite with the long ones
 	@$(BIN)/python -m pytest

@@ -31,7 +31,7 @@ class Intern:
         return [sys.executable, "-m", "bot.cli", *args]
 
     def __call__(
-        self, *args: str, timeout_s: float = 600, stdin: str = ""
+        self, *args: str, timeout_s: float = 1800, stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*args), env=self.env, input=stdin, capture_output=True, text=True, timeout=timeout_s
