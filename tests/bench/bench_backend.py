@@ -34,7 +34,7 @@ NEED = Need(timeout_s=120, memory_mb=2048, disk_mb=1024, processes=64)
 Report = dict[str, float | int | str]
 
 
-def _direct_s(folder: Path) -> float:
+def direct_s(folder: Path) -> float:
     """One run of the same program without any backend."""
     code = "emit.progress(1, 2)\nemit.result({})"
     spec = job(folder, code, key="direct")
@@ -50,7 +50,7 @@ def _direct_s(folder: Path) -> float:
 
 
 async def start(backend: LocalBackend, home: Path) -> Report:
-    direct = statistics.median([await asyncio.to_thread(_direct_s, home) for _ in range(10)])
+    direct = statistics.median([await asyncio.to_thread(direct_s, home) for _ in range(10)])
     first, whole = [], []
     for n in range(10):
         spec = job(home, "emit.progress(1, 2)\nemit.result({})", key=f"start-{n}", need=NEED)
