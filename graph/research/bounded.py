@@ -53,20 +53,6 @@ def read_beginning(
         return Beginning(response.status_code, bytes(kept[:most_bytes]), whole, total, str(response.url))
 
 
-def check_not_busy(url: str, secret: str | bool, timeout_s: float = 20.0) -> None:
-    """Raises HfHubHTTPError where the server asks for a pause (429) or has a fault of its own (5xx).
-
-    To ask before the client downloads: it sits out any pause that is asked for, an hour too, in its own thread.
-    """
-    from huggingface_hub import get_session
-    from huggingface_hub.errors import HfHubHTTPError
-
-    headers = {"Authorization": f"Bearer {secret}"} if secret else {}
-    response = get_session().head(url, headers=headers, timeout=timeout_s, follow_redirects=False)
-    if response.status_code == 429 or response.status_code >= 500:
-        raise HfHubHTTPError(f"answered with {response.status_code}", response=response)
-
-
 def _total(headers: Mapping[str, str]) -> int | None:
     """Bytes of the whole, of ``Content-Range: bytes 0-9/100``, else of ``Content-Length``."""
     of_range = headers.get("content-range", "").rpartition("/")[2]

@@ -25,7 +25,6 @@ from pydantic import SecretStr
 from graph.errors import SourceError
 from graph.names import FailureKind
 from graph.research.archives import sha256_of
-from graph.research.bounded import check_not_busy
 from graph.research.datasearch import DataSearch, listed_candidate, utc_now
 from graph.research.hubclient import HubClient, Sleep
 from graph.research.hubfiles import FORMATS, Chosen, choose_files
@@ -135,17 +134,10 @@ class HubSource:
         """Fetch one file into the cache and copy it; returns its sha256."""
 
         def download(api: HfApi) -> Path:
-            from huggingface_hub import hf_hub_url, try_to_load_from_cache
-
-            cache = self.folder / "cache"
-            there = try_to_load_from_cache(repo, file, cache, revision, repo_type="dataset")
-            if not isinstance(there, str):
-                url = hf_hub_url(
-                    repo, file, repo_type="dataset", revision=revision, endpoint=self.client.endpoint
-                )
-                check_not_busy(url, self.client.secret())
             return Path(
-                api.hf_hub_download(repo, file, repo_type="dataset", revision=revision, cache_dir=cache)
+                api.hf_hub_download(
+                    repo, file, repo_type="dataset", revision=revision, cache_dir=self.folder / "cache"
+                )
             )
 
         with disk_errors(self.folder):

@@ -5,6 +5,9 @@ errors.
   that a token that lies about on the machine is never used behind a person's back.
 - 429 is retried after the time that the server names, 5xx and a broken connection after a short wait, three
   times in all; a wait of more than ``MAX_WAIT_S`` is told instead of sat out.
+- The client has retries of its own for lists and downloads, and sleeps in its thread for as long as a server asks,
+  an hour too. While reading, a response that would make it wait becomes an error, so that the wait is ours. Writing
+  keeps the client's way: what has been half done there is not to be begun anew.
 - At most ``AT_ONCE`` calls run at a time, and while the server asks for a pause no new one begins.
 - Messages are made here from what was asked and the status; the client's own texts hold URLs and request ids.
 - The import is late: it costs some 0.3 s that a process without the Hub need not pay.
@@ -15,15 +18,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import SecretStr
 
-from graph.errors import GraphError
+from graph.errors import GraphError, SourceError
 from graph.names import FailureKind
 
 if TYPE_CHECKING:
+    from httpx2 import Response
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -116,7 +121,7 @@ class HubClient:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with self._gate, asyncio.timeout(timeout_s):
-                    return await asyncio.to_thread(function, self.api())
+                    return await asyncio.to_thread(self._run, function)
             except TimeoutError as error:
                 raise self.error(f"The Hub took over {timeout_s:.0f} s for {what}.", _NETWORK_HINT) from error
             except HFValidationError as error:
@@ -133,6 +138,17 @@ class HubClient:
             await self.sleep(wait_s)
             self._quiet_until = min(self._quiet_until, self.clock())
         raise AssertionError("the last attempt returns or raises")
+
+    def _run(self, function: Callable[[HfApi], T]) -> T:
+        """In a thread, whose context is a copy: what is set here is for this call alone."""
+        from huggingface_hub import get_session
+
+        session = get_session()
+        hooks = session.event_hooks
+        if _no_waiting not in hooks["response"]:
+            session.event_hooks = {**hooks, "response": [*hooks["response"], _no_waiting]}
+        _WAITS_ITSELF.set(self.error is not SourceError)
+        return function(self.api())
 
     def _pause(self, error: Exception, wait_s: float) -> None:
         """A pause that the server asks for is for all calls, not for the one that was told."""
@@ -201,6 +217,19 @@ class HubClient:
         return self.error(
             f"The Hub refused {what} ({status}).", "Check its name and your access.", FailureKind.DENIED
         )
+
+
+_WAITS_ITSELF: ContextVar[bool] = ContextVar("waits_itself", default=True)
+
+
+def _no_waiting(response: Response) -> None:
+    """Raises HfHubHTTPError for what the client would sleep over."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if not _WAITS_ITSELF.get() and (
+        response.status_code == 429 or response.status_code in (500, 502, 503, 504)
+    ):
+        raise HfHubHTTPError(f"answered with {response.status_code}", response=response)
 
 
 def _broken(error: OSError) -> bool:

@@ -111,7 +111,7 @@ async def test_data_that_is_gone_when_it_is_fetched_leaves_the_others(world: Wor
     [
         Fault("GET .*verified-reviews/revision", status=403, times=9, headers={"X-Error-Code": "GatedRepo"}),
         Fault("(HEAD|GET) .*verified-reviews/resolve", status=503, times=9),
-        Fault("(HEAD|GET) .*verified-reviews/resolve", status=429, headers={"Retry-After": "900"}),
+        Fault("(HEAD|GET) .*verified-reviews/resolve", status=429, times=9, headers={"Retry-After": "900"}),
     ],
 )
 async def test_with_yes_the_next_best_serves(world: World, hub: HubServer, fault: Fault) -> None:

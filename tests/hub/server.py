@@ -32,6 +32,7 @@ class Repo:
     files: dict[str, bytes] = field(default_factory=dict)
     private: bool = False
     gated: bool = False
+    granted: bool = False  # gated, and the accounts of the tokens have been let in
     disabled: bool = False
     tags: list[str] = field(default_factory=list)
     card: dict[str, Any] = field(default_factory=dict)
@@ -253,7 +254,7 @@ class HubServer:
         if isinstance(found, web.Response):
             return found
         repo, commit = found
-        if repo.gated:
+        if repo.gated and not (repo.granted and self.role(request)):
             return no(403, "GatedRepo")
         path = request.match_info["path"]
         content = repo.history[commit].get(path)

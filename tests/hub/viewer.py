@@ -1,5 +1,5 @@
 """The data-set viewer's answers, below ``/viewer`` of the tests' Hub: what stands in ``hub.viewer``, or the way in
-which the real one says that it has none.
+which the real one says that it has none. Also whether an account may read a data set.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def add_routes(app: web.Application, hub: HubServer) -> None:
     async def answer(request: web.Request) -> web.Response:
         repo = hub.repos.get(("dataset", request.query.get("dataset", "")))
-        if repo is not None and (repo.gated or repo.private):
+        if repo is not None and not _open(repo.private, repo.gated, repo.granted, bool(hub.role(request))):
             headers = {"X-Error-Code": "ExternalUnauthenticatedError"}
             return web.json_response({"error": "The dataset does not exist."}, status=401, headers=headers)
         known = hub.viewer.get(request.query.get("dataset", ""), {})
@@ -27,4 +27,18 @@ def add_routes(app: web.Application, hub: HubServer) -> None:
             return web.Response(body=found, content_type="application/json")
         return web.json_response(found)
 
+    async def auth_check(request: web.Request) -> web.Response:
+        found = hub.find(request)
+        if isinstance(found, web.Response):
+            return found
+        repo, _ = found
+        if not _open(repo.private, repo.gated, repo.granted, bool(hub.role(request))):
+            return hub.no(403, "GatedRepo")
+        return web.json_response({})
+
     app.router.add_get("/viewer/{what:[a-z-]+}", answer)
+    app.router.add_get(r"/api/{kind:datasets}/{owner:[\w.-]+}/{name:[\w.-]+}/auth-check", auth_check)
+
+
+def _open(private: bool, gated: bool, granted: bool, known: bool) -> bool:
+    return not (private and not known) and not (gated and not (granted and known))
