@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from graph.errors import SourceError
 from graph.names import FailureKind
@@ -26,19 +26,20 @@ from graph.research.encoders import Encoder, Wish
 from graph.research.hubclient import HubClient
 from graph.research.hubinfo import DOWNLOAD_TIMEOUT_S, bytes_of, card_of, languages_of, parse_id, paths_of
 from graph.research.licences import licence_from_tags
+from graph.research.modellist import list_models
 from graph.research.packages import disk_errors, locked
 from graph.state import Considered, ModelChoice, TaskSpec
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-    from huggingface_hub.hf_api import ExpandModelProperty_T, ModelInfo
+    from huggingface_hub.hf_api import ModelInfo
 
 MAX_MODEL_BYTES = 4 << 30
 TRIED = 3  # candidates whose pages are opened, one after the other, until one can be had
 FOUND = 20
 SHOWN = 8
 MEMORY_SHARE = 0.7  # of this machine's that a training may take
-_EXPAND: Final[list[ExpandModelProperty_T]] = [
+_EXPAND = [
     "cardData", "config", "downloads", "gated", "safetensors", "sha", "siblings", "tags",
 ]  # fmt: skip
 _BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
@@ -127,11 +128,14 @@ class HubModels:
 
     async def _search(self, wish: Wish) -> list[Encoder]:
         """Sentence encoders for the language; none where the Hub does not answer, as the list serves too."""
-        params = {"filter": ["sentence-transformers", "safetensors", wish.language], "limit": FOUND}
+        filters = ("sentence-transformers", "safetensors", wish.language)
+        params = {"filter": filters, "limit": FOUND}
         kept = self.cache.get("models", params) if self.cache else None
         if kept is None:
             try:
-                infos = await self.client.call("the list of base models", lambda api: _listing(api, params))
+                infos = await self.client.call(
+                    "the list of base models", lambda api: list_models(api, filters, _EXPAND, FOUND)
+                )
             except SourceError:
                 return []
             kept = [_plain(info) for info in infos]
@@ -160,10 +164,6 @@ class HubModels:
         with disk_errors(self.folder):
             await self.client.call(f"the base model {repo}", download, DOWNLOAD_TIMEOUT_S)
         return folder
-
-
-def _listing(api: HfApi, params: Mapping[str, Any]) -> list[ModelInfo]:
-    return list(api.list_models(**params, sort="downloads", expand=_EXPAND))
 
 
 def _plain(info: ModelInfo) -> dict[str, Any]:

@@ -35,8 +35,12 @@ def with_text(
     return [read.get(page.number, page) for page in pages], notes
 
 
+def is_installed() -> bool:
+    return find_spec("rapidocr") is not None and find_spec("onnxruntime") is not None
+
+
 def installed() -> Reader | None:
-    if find_spec("rapidocr") is None or find_spec("onnxruntime") is None:
+    if not is_installed():
         return None
     from rapidocr import RapidOCR
 

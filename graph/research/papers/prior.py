@@ -9,18 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from graph.errors import SourceError
 from graph.literature import Reported
 from graph.research.hubclient import HubClient
+from graph.research.modellist import list_models
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-    from huggingface_hub.hf_api import ExpandModelProperty_T, ModelInfo
+    from huggingface_hub.hf_api import ModelInfo
 
 MODELS = 50
-_EXPAND: Final[list[ExpandModelProperty_T]] = ["cardData", "downloads", "model-index", "tags"]
+_EXPAND = ["cardData", "downloads", "model-index", "tags"]
 _METRICS = {
     "accuracy": "accuracy", "acc": "accuracy", "f1": "f1", "f1_macro": "macro_f1", "macro_f1": "macro_f1",
     "f1-macro": "macro_f1", "macro f1": "macro_f1", "f1 macro": "macro_f1", "macro-f1": "macro_f1",
@@ -42,7 +43,7 @@ async def reported_by_models(hub: HubClient, dataset_id: str) -> tuple[Reported,
         try:
             infos = await hub.call("the models trained on this data", partial(_models, name))
         except SourceError:
-            continue
+            break
         found |= {info.id: info for info in infos if f"dataset:{name}" in (info.tags or ())}
     rows = [row for info in found.values() for row in reported_of(info, names, hub.page(info.id))]
     rows.sort(key=lambda row: (row.metric, row.value if row.metric in _UNBOUNDED else -row.value))
@@ -50,8 +51,7 @@ async def reported_by_models(hub: HubClient, dataset_id: str) -> tuple[Reported,
 
 
 def _models(dataset: str, api: HfApi) -> list[ModelInfo]:
-    filters = f"dataset:{dataset}"
-    return list(api.list_models(filter=filters, sort="downloads", limit=MODELS, expand=_EXPAND))
+    return list_models(api, [f"dataset:{dataset}"], _EXPAND, MODELS)
 
 
 def reported_of(info: ModelInfo, names: Iterable[str], url: str) -> list[Reported]:

@@ -254,7 +254,7 @@ def test_what_ocr_reads_is_placed_like_other_text(tmp_path: Path, monkeypatch: p
     assert "OCR read it" in body["notes"][0]
 
 
-@pytest.mark.skipif(paper_ocr.installed() is None, reason="the extra ocr is not installed")
+@pytest.mark.skipif(not paper_ocr.is_installed(), reason="the extra ocr is not installed")
 def test_a_scanned_page_is_read_by_ocr(tmp_path: Path) -> None:
     body = read(tmp_path, pdfs.scanned(["We use a batch size of 16 and", "train for 5 epochs."]))
     assert (values(body, "batch_size"), values(body, "epochs")) == ([16], [5])
