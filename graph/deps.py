@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from graph.literature import Linked, Reported
+from graph.literature import Library
 from graph.names import EventType, RunStatus, Stage, TaskFamily
 from graph.state import (
     Answer,
@@ -234,33 +234,6 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class PaperFile:
-    """A paper's PDF file in the run's folder, not yet read. ``title``: as its source names it, or ""."""
-
-    path: str
-    id: str
-    source: str  # "file", "arxiv", "hub"
-    title: str
-    url: str
-    sha256: str
-    licence: str | None = None
-
-
-class Library(Protocol):
-    """Papers and prior results. Only ``fetch`` raises for what it cannot do: SourceError with a sentence and a hint."""
-
-    async def search(self, task: TaskSpec) -> str | None:
-        """What to give :meth:`fetch` for a paper on this task, or ``None``."""
-
-    async def fetch(self, wanted: str, into: Path) -> PaperFile: ...
-    async def licences(self, urls: Sequence[str]) -> tuple[Linked, ...]:
-        """Licences of the first few repositories that a paper points at."""
-
-    async def reported(self, candidate: Candidate) -> tuple[Reported, ...]:
-        """What others published for the data set; at most two requests."""
-
-
-@dataclass(frozen=True, slots=True)
 class PublishFile:
     path: str
     bytes: int
@@ -410,7 +383,6 @@ __all__ = [
     "Hyperparameter",
     "Lease",
     "Library",
-    "PaperFile",
     "Publication",
     "PublishFile",
     "PublishedRepo",

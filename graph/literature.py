@@ -1,11 +1,16 @@
-"""Values about the work of others: a paper that was read, and scores that were published. Part of a run's state, so a
-new field needs a default.
+"""The work of others: where papers come from (a Protocol), and values about a paper that was read and about scores that
+were published. The values are part of a run's state, so a new field needs a default.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from graph.state import Candidate, TaskSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +77,30 @@ class Reported:
     config: str | None = None
     where: str = ""  # "Table 3, page 5"
     verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PaperFile:
+    """A paper's PDF file in the run's folder, not yet read. ``title``: as its source names it, or ""."""
+
+    path: str
+    id: str
+    source: str  # "file", "arxiv", "hub"
+    title: str
+    url: str
+    sha256: str
+    licence: str | None = None
+
+
+class Library(Protocol):
+    """Papers and prior results. Only ``fetch`` raises for what it cannot do: SourceError with a sentence and a hint."""
+
+    async def search(self, task: TaskSpec) -> str | None:
+        """What to give :meth:`fetch` for a paper on this task, or ``None``."""
+
+    async def fetch(self, wanted: str, into: Path) -> PaperFile: ...
+    async def licences(self, urls: Sequence[str]) -> tuple[Linked, ...]:
+        """Licences of the first few repositories that a paper points at."""
+
+    async def reported(self, candidate: Candidate) -> tuple[Reported, ...]:
+        """What others published for the data set; at most two requests."""

@@ -107,6 +107,7 @@ def manifest(
         }
         if model
         else None,
+        "paper": _paper(state),
         "code": {
             "recipe": script.recipe if script else None,
             "script_sha256": script.sha256 if script else None,
@@ -138,6 +139,15 @@ def manifest(
         "metrics": plain(state.get("evaluation", {}).get("metrics", {})),
         "publication": plain(state.get("publication")),
         "failure": plain(failure),
+    }
+
+
+def _paper(state: RunState) -> dict[str, Any] | None:
+    paper = state.get("paper")
+    if paper is None:
+        return None
+    return {
+        key: getattr(paper, key) for key in ("id", "source", "title", "url", "sha256", "named", "licence")
     }
 
 

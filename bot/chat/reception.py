@@ -19,7 +19,7 @@ from bot.chat.forms import request_fields
 from bot.chat.incoming import Attachment, Incoming, Kind, Reply
 from bot.chat.memory import ChatMemory
 from bot.chat.steering import Intent, steer
-from bot.chat.uploads import checked_name
+from bot.chat.uploads import checked_name, is_paper
 from bot.dispatch import Dispatch
 from bot.errors import BotError, NotAllowed, UsageError
 from bot.views import answers
@@ -92,8 +92,9 @@ class Reception:
         if not sentence and not incoming.attachments:
             return await self._help(incoming)
         await self._desk.check(incoming)
-        data = await self._uploaded(incoming)
-        run = await self._door.start(self._request(incoming, sentence, data), incoming.new_id)
+        data, paper = await self._uploaded(incoming)
+        request = replace(self._request(incoming, sentence, data), paper=paper)
+        run = await self._door.start(request, incoming.new_id)
         await self._memory.place_run(run.id, incoming.place)
         return []
 
@@ -109,13 +110,19 @@ class Reception:
         request = replace(request, **request_fields(incoming.fields))
         return replace(request, data=data or request.data)
 
-    async def _uploaded(self, incoming: Incoming) -> str | None:
-        """Where the attached file lies now. One file is one data set; more than one is a question of which."""
-        if not incoming.attachments:
-            return None
-        if len(incoming.attachments) > 1:
-            raise UsageError("Attach one file: I take one as the data, and can't tell which.")
-        (attachment,) = incoming.attachments
+    async def _uploaded(self, incoming: Incoming) -> tuple[str | None, str | None]:
+        """Where the attached data and paper lie now. More than one of a kind is a question of which."""
+        papers = [file for file in incoming.attachments if is_paper(file.name)]
+        data = [file for file in incoming.attachments if file not in papers]
+        if len(data) > 1 or len(papers) > 1:
+            what = "file: I take one as the data" if len(data) > 1 else "paper: I follow one"
+            raise UsageError(f"Attach one {what}, and can't tell which.")
+        return (
+            await self._fetched(incoming, data[0]) if data else None,
+            await self._fetched(incoming, papers[0]) if papers else None,
+        )
+
+    async def _fetched(self, incoming: Incoming, attachment: Attachment) -> str:
         name = checked_name(attachment)
         into = self._home / "uploads" / (incoming.new_id or incoming.run_id) / name
         if not into.exists():  # a repeated start has it already
@@ -129,7 +136,11 @@ class Reception:
         await self._stop(incoming, old)
         request = self._request(incoming, incoming.text.strip() or old.request.sentence, None)
         request = replace(
-            request, data=request.data or old.request.data, parent_run=old.id, channel=incoming.channel
+            request,
+            data=request.data or old.request.data,
+            paper=old.request.paper,
+            parent_run=old.id,
+            channel=incoming.channel,
         )
         run = await self._door.start(request, incoming.new_id)
         await self._memory.place_run(run.id, incoming.channel)
@@ -181,7 +192,8 @@ class Reception:
             return []  # people talk to each other
         match meant.intent:
             case Intent.ANSWER:
-                value = await self._uploaded(incoming) or meant.text
+                data, paper = await self._uploaded(incoming)
+                value = data or paper or meant.text
                 return await self._answer(replace(incoming, run_id=run.id, value=value))
             case Intent.WHY:
                 return [Reply(why(run.id, await self._door.events(run.id)), private=False)]

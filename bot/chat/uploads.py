@@ -13,17 +13,22 @@ from bot.errors import UsageError
 from graph.research.localfile import SUFFIXES
 
 MAX_BYTES = 500_000_000
-_KINDS = "Attach a CSV, TSV, JSONL or Parquet file with one text column and one label column."
+PAPER = ".pdf"
+_KINDS = "Attach a CSV, TSV, JSONL or Parquet file with one text column and one label column; a paper beside it as PDF."
 
 
 def is_data(name: str) -> bool:
     return name.casefold().endswith(SUFFIXES)
 
 
+def is_paper(name: str) -> bool:
+    return name.casefold().endswith(PAPER)
+
+
 def checked_name(attachment: Attachment) -> str:
-    """A safe file name for it. Raises UsageError for what is not data, or too large."""
+    """A safe file name for it. Raises UsageError for what is neither data nor a paper, or too large."""
     name = attachment.name
-    suffix = next((s for s in SUFFIXES if name.casefold().endswith(s)), None)
+    suffix = next((s for s in (*SUFFIXES, PAPER) if name.casefold().endswith(s)), None)
     if suffix is None:
         raise UsageError(f"I cannot read files like {name[:80]!r}. {_KINDS}")
     if attachment.bytes is not None and attachment.bytes > MAX_BYTES:

@@ -41,7 +41,8 @@ def _field(reading: Payload) -> str:
 def _value(reading: Payload) -> str:
     """A file's name stands for its path, which only the one at that machine could use."""
     value = reading.text("value")
-    return value.rpartition("/")[2] if reading.text("field") == "data" and value.startswith("/") else value
+    is_file = reading.text("field") in ("data", "paper") and value.startswith("/")
+    return value.rpartition("/")[2] if is_file else value
 
 
 def _quoted(reading: Payload) -> str:

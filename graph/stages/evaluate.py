@@ -76,6 +76,8 @@ async def facts(state: RunState, context: Context) -> dict[str, object]:
     task = plain(state["task"])
     if state["candidates"] and data.candidate.source == "file":
         task["data"] = data.candidate.title
+    if task.get("paper") and (paper := state.get("paper")):
+        task["paper"] = paper.id
     return {
         "run_id": context.run_id,
         "title": state["task"].title,

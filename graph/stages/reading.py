@@ -14,11 +14,10 @@ from typing import Any
 
 from graph import jobs
 from graph.context import Context, plain
-from graph.deps import PaperFile
 from graph.errors import GraphError, SourceError, StageFailed
 from graph.files import write_json
 from graph.inputs import LIGHT
-from graph.literature import Paper, Reported
+from graph.literature import Paper, PaperFile, Reported
 from graph.names import DecisionKind, EventType, FailureKind, Stage
 from graph.research.papers.following import followed, undecided
 from graph.research.papers.matching import from_paper

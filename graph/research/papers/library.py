@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from graph.deps import PaperFile
 from graph.errors import SourceError
-from graph.literature import Linked, Reported
+from graph.literature import Linked, PaperFile, Reported
 from graph.names import FailureKind
 from graph.research.hubclient import HubClient
 from graph.research.licences import licence_from_tags

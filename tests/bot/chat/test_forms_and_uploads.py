@@ -51,6 +51,7 @@ def test_a_safe_name_stays_in_its_folder(name: str) -> None:
         ("a.csv", 0, "empty"),
         ("a.csv", 10**12, "at most"),
         ("a.csv.exe", 5, "cannot"),
+        ("paper.pdf", 10**12, "at most"),
     ],
 )
 def test_what_is_no_data_is_refused(name: str, count: int, words: str) -> None:

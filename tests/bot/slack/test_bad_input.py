@@ -59,6 +59,7 @@ async def test_an_empty_mention_gets_help(office: SlackSurface) -> None:
     [
         ({"cat.png": b"png"}, "cannot read files like"),
         ({"a.csv": CSV, "b.csv": CSV}, "Attach one file"),
+        ({"a.pdf": b"%PDF", "b.pdf": b"%PDF"}, "Attach one paper"),
     ],
 )
 async def test_a_file_that_is_no_data_is_refused(
@@ -90,6 +91,20 @@ async def test_an_attached_file_is_the_data(office: SlackSurface) -> None:
         assert not any(
             str(app.deps.home) in text for text in await office.messages()
         )  # no path of this machine
+
+
+async def test_an_attached_pdf_is_the_paper_beside_the_data(office: SlackSurface) -> None:
+    async with office.process() as app:
+        files = {"d.csv": CSV, "methods.pdf": b"%PDF-1.4 broken"}
+        await office.slack.mention(ALICE, ML, "tell good from bad as in the paper", files=files)
+        await office.sees("methods.pdf")
+        (run,) = await app.dispatch.runs()
+        uploads = app.deps.home / "uploads" / run.id
+        assert (run.request.data, run.request.paper) == (
+            str(uploads / "d.csv"),
+            str(uploads / "methods.pdf"),
+        )
+        assert not any(str(app.deps.home) in text for text in await office.messages())
 
 
 async def test_a_download_that_breaks_off_is_told(office: SlackSurface) -> None:
