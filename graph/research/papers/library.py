@@ -25,7 +25,7 @@ LOOKED_UP = 4  # repositories of one paper
 
 @dataclass(frozen=True, slots=True)
 class PaperLibrary:
-    """A :class:`graph.deps.Library`."""
+    """A :class:`graph.literature.Library`."""
 
     hub: HubClient
     arxiv: Arxiv
