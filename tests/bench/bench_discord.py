@@ -37,6 +37,7 @@ from bot.settings import load_settings
 from bot.wiring import App, open_app
 from graph.names import DecisionKind, EventType, Stage
 from graph.state import Request
+from tests.bench.figures import Figure
 from tests.bot.discord.surface import World
 from tests.contract.surface import ASKER, Jobs
 
@@ -49,25 +50,6 @@ CHANNELS = 60  # a company's: five runs in each
 SETTLE_S = 90.0
 WINDOW_S = 4.9  # Discord's five seconds, less what the way here may take
 SENTENCE = "Tell positive from negative product reviews. I care about macro-F1. Don't spend any money. Team"
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """``most``: the limit; ``None`` for what is only told."""
-
-    name: str
-    measured: float
-    unit: str
-    most: float | None = None
-
-    @property
-    def kept(self) -> bool:
-        return self.most is None or self.measured <= self.most
-
-    def __str__(self) -> str:
-        limit = "" if self.most is None else f"at most {self.most:g} {self.unit}"
-        verdict = "" if self.most is None else "ok" if self.kept else "MISSED"
-        return f"{self.name:<44} {self.measured:10.3f} {self.unit:<4} {limit:<18} {verdict}"
 
 
 @dataclass

@@ -30,6 +30,7 @@ from graph.names import DecisionKind, EventType, Stage
 from graph.state import Request
 from graph.store.sqlite import SqliteStore
 from graph.store.surfaces import SurfaceTables
+from tests.bench.figures import Figure
 from tests.slack.server import ALICE, APP_TOKEN, BOT_TOKEN, ML, PRIVATE, RANDOM, TEAM, LocalSlack, why_not
 from tests.slack.world import World
 
@@ -41,25 +42,6 @@ QUESTION_S = 5.0
 WATCHED_S = 65.0  # a little more than the minute in which edits are counted
 CHANNELS = (ML, RANDOM, PRIVATE)
 SENTENCE = "Tell positive from negative product reviews. I care about macro-F1. Don't spend any money. Team"
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """``most``: the limit; ``None`` for what is only told."""
-
-    name: str
-    measured: float
-    unit: str
-    most: float | None = None
-
-    @property
-    def kept(self) -> bool:
-        return self.most is None or self.measured <= self.most
-
-    def __str__(self) -> str:
-        limit = "" if self.most is None else f"at most {self.most:g} {self.unit}"
-        verdict = "" if self.most is None else "ok" if self.kept else "MISSED"
-        return f"{self.name:<44} {self.measured:10.3f} {self.unit:<4} {limit:<18} {verdict}"
 
 
 @dataclass(frozen=True, slots=True)

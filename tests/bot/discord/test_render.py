@@ -36,7 +36,7 @@ from bot.chat.text import units
 from bot.discord.claims import Claim
 from bot.discord.layout import File, file_layout, layout, mark_id
 from bot.discord.render import MENTION_UNITS, TEXT_UNITS, Rendered, render
-from tests.bot.discord.hostile import cards
+from tests.bot.hostile import cards
 
 CROWD = Called(tuple("1" * 19 for _ in range(5)), tuple("2" * 19 for _ in range(5)), "your answer is needed.")
 

@@ -36,7 +36,7 @@ from bot.slack.blocks import MOST_BLOCKS, MOST_BYTES, Rendered, render
 from bot.views import answers
 from graph.deps import Event
 from graph.names import EventType, Stage
-from tests.bot.slack.hostile import NASTY, cards
+from tests.bot.hostile import NASTY, cards
 from tests.bot.story import COMPUTE, finishing, training, until_the_plan, whole_run
 from tests.slack.blockcheck import check_message
 

@@ -19,7 +19,7 @@ from bot.slack.pacer import Pacer
 from bot.slack.streams import Streams, is_stream_of, tasks_of
 from remote.backends.fake import Hold
 from remote.protocol import JobEventType
-from tests.bot.slack.hostile import NASTY
+from tests.bot.hostile import NASTY
 from tests.bot.slack.surface import SlackSurface
 from tests.graph.world import PROGRESS, SENTENCE
 from tests.slack.proxy import Call

@@ -1,4 +1,4 @@
-"""Cards that hold the worst of what people and data say, for property tests."""
+"""Cards that hold the worst of what people and data say, against every surface, for property tests."""
 
 from __future__ import annotations
 
@@ -44,6 +44,12 @@ NASTY = (
     "&amp;&lt;!here&gt;",
     "\u202eevil\u202c \x1b[31m \x00 \ud800 \ufeff",
     '"}]},{"type":"mrkdwn"',
+    "*" * 4_000,
+    "@everyone @here <@1> <@!1> <@&1> <#1> </intern:1> <:tada:1> <a:tada:1> <t:1:R> <id:guide> :tada:",
+    "[click](https://evil.example) <https://evil.example> https://evil.example discord.gg/abc discord.com/invite/abc",
+    "**b** __u__ ~~s~~ ||x|| `c` ```x``` *i* _i_ \\\\*",
+    "# h\n## h\n-# s\n> q\n>>> q\n- l\n* l\n+ l\n1. l\n```\ncode",
+    "intern:decide:r7k2mc:0:0:0",
 )
 texts = st.one_of(st.sampled_from(NASTY), st.text(alphabet=st.characters(exclude_categories=()), max_size=30))
 numbers = st.one_of(st.integers(-5, 10), st.floats(allow_nan=False, allow_infinity=False))
