@@ -7,6 +7,7 @@ from dataclasses import replace
 from graph.context import Context
 from graph.errors import StageFailed
 from graph.names import EventType, FailureKind, Stage
+from graph.publishing.ahead import refusal_ahead
 from graph.state import RunState, answered
 from graph.understanding import understand
 
@@ -38,4 +39,7 @@ async def run(state: RunState, context: Context) -> RunState:
         context.run_id, fence=context.deps.fence, at=context.deps.at(), title=read.task.title
     )
     await context.say(EventType.TASK_UNDERSTOOD, task=read.task)
-    return RunState(task=read.task, question=None, answer=None, clarifications=tuple(given))
+    understood = RunState(task=read.task, question=None, answer=None, clarifications=tuple(given))
+    if complaint := await refusal_ahead(state | understood, context):
+        await context.note(complaint, "warning")
+    return understood

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from graph.context import Context, plain
-from graph.errors import PublishError, StageFailed
+from graph.errors import StageFailed
 from graph.names import DecisionKind, EventType, FailureKind, Stage
 from graph.offers import SHOWN, falls_back_to, gather, named, rank, told, usable
+from graph.publishing.ahead import refusal_ahead
 from graph.research.papers.following import Follow, followed, short_title, undecided
 from graph.state import Choice, Hyperparameter, Plan, Question, RunState, Tried, answered
 from graph.understanding.changes import read_change
@@ -41,7 +42,8 @@ async def run(state: RunState, context: Context) -> RunState:
             "`intern doctor` says what is missing; `intern resume` tries again.",
             FailureKind.NO_CAPACITY,
         )
-    notes = (*state.get("advice", ()), *told, *await _publishing(state, context))
+    ahead = await refusal_ahead(state, context)
+    notes = (*state.get("advice", ()), *told, *((ahead,) if ahead else ()))
     plan = replace(make_plan(settings, ranked, notes), here_s=round(estimated_s, 1))
     await context.say(EventType.PLANNED, plan.hash, plan=plan, hash=plan.hash, refusals=refusals)
     return RunState(
@@ -97,19 +99,6 @@ def _budget(state: RunState, context: Context) -> float | None:
 
 def _minutes(state: RunState, changed: float | None) -> float | None:
     return changed or state["request"].minutes or state["task"].constraints.minutes
-
-
-async def _publishing(state: RunState, context: Context) -> tuple[str, ...]:
-    """Says before the training, not after, that the place to publish to will refuse."""
-    target = context.publish_target(state)
-    publisher = context.deps.publishers.get((target or "").partition(":")[0])
-    if not target or publisher is None:
-        return ()
-    try:
-        await publisher.check(target)
-    except PublishError as error:
-        return (f"Publishing to {target} will not work as things are: {error.detail} {error.hint}".strip(),)
-    return ()
 
 
 def _overrides(state: RunState, wishes: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

@@ -338,6 +338,15 @@ async def test_a_place_that_will_refuse_is_told_before_the_training(world: World
     assert any("HF_TOKEN may only read." in note for note in planned["plan"]["advice"])
 
 
+async def test_a_place_that_will_refuse_is_told_at_the_request(world: World) -> None:
+    world.publisher.refuses = PublishError("HF_TOKEN may only read.", "Set one with write access.")
+    async with world.process() as driver:
+        await world.start(driver, yes=False, publish_to="folder:/x")
+        await driver.advance("r1")  # to the first question
+        notes = await events_of(driver, EventType.NOTE)
+    assert "Publishing to folder:/x will not work as things are: HF_TOKEN may only read." in notes[0]["text"]
+
+
 async def test_a_refused_publication_asks_again_and_loses_nothing(world: World) -> None:
     world.publisher.error = PublishError("The Hub said no.", "Check the token.")
     async with world.process() as driver:

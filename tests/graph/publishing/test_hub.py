@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydantic import SecretStr
@@ -263,3 +264,92 @@ async def test_the_token_itself_is_never_published(world: World) -> None:
 async def test_what_is_no_name(world: World, target: str) -> None:
     with pytest.raises(PublishError, match="no place on the Hub"):
         await world.publish(target)
+
+
+EVERYTHING = "hub:ada/reviews+space+data"
+STEPS = {
+    "the account": "GET /api/whoami",
+    "a look at a repository": "GET /api/spaces/ada/reviews$",
+    "making one": "POST /api/repos/create",
+    "what is to be uploaded": "POST .*/preupload/",
+    "the commit": "POST .*/commit/",
+    "reading back": "GET /api/models/ada/reviews/revision/",
+    "fetching": "GET /ada/reviews/resolve/",
+    "showing": "PUT .*/settings",
+    "looking for a collection": "GET /api/collections",
+    "making a collection": "POST /api/collections$",
+    "filling a collection": "POST /api/collections/.*/items",
+    "showing a collection": "PATCH /api/collections/",
+}
+FAULTS = {
+    "401": Fault("", status=401, times=99),
+    "403": Fault("", status=403, times=99),
+    "404": Fault("", status=404, times=99),
+    "429": Fault("", status=429, times=99, headers={"Retry-After": "3600"}),
+    "500": Fault("", status=500, times=99),
+}
+PASSING = {
+    "429 with a short wait": Fault("", status=429, headers={"Retry-After": "1"}),
+    "503": Fault("", status=503),
+    "an answer that is lost": Fault("", kind="lost"),
+}
+
+
+async def fine(folder: Path) -> Checkup:
+    return Checkup(1, 0, "The same.")
+
+
+def whole(world: World) -> bool:
+    repos = world.server.repos.values()
+    groups = list(world.server.collections.values())
+    return (
+        len(repos) == 3
+        and all(len(repo.messages) == 1 and not repo.private for repo in repos)
+        and len(groups) == 1
+        and len(groups[0].items) == 3
+        and not groups[0].private
+    )
+
+
+@pytest.fixture
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client's own, between its tries of a commit or a download."""
+    monkeypatch.setattr("huggingface_hub.utils._http.time", SimpleNamespace(sleep=lambda seconds: None))
+    monkeypatch.setattr("huggingface_hub.file_download.time", SimpleNamespace(sleep=lambda seconds: None))
+
+
+@pytest.mark.usefixtures("_no_pauses")
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_step_that_is_refused_is_told_and_taken_up_again(world: World, step: str, fault: str) -> None:
+    world.server.faults = [replace(FAULTS[fault], pattern=STEPS[step])]
+    with pytest.raises(PublishError) as caught:
+        await world.publish(EVERYTHING, private=False, verify=fine)
+    assert caught.value.detail.endswith(".")
+    assert caught.value.hint.endswith(".")
+    seen = seen_by_everyone(world.server)
+    assert not seen or all(len(repo.messages) == 1 for repo in world.server.repos.values())
+    world.server.faults = []
+    await world.publish(EVERYTHING, private=False, verify=fine)
+    assert whole(world)
+
+
+@pytest.mark.usefixtures("_no_pauses")
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("fault", PASSING)
+async def test_a_step_that_fails_once_is_done_once(world: World, step: str, fault: str) -> None:
+    world.server.faults = [replace(PASSING[fault], pattern=STEPS[step])]
+    await world.publish(EVERYTHING, private=False, verify=fine)
+    assert whole(world)
+    assert world.server.faults[0].times == 0
+
+
+async def test_a_hub_that_does_not_answer_in_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graph.publishing.hub.UPLOAD_TIMEOUT_S", 0.0)
+    with pytest.raises(PublishError, match=r"took over 0 s for the model ada/reviews"):
+        await world.publish(private=False)
+    assert not seen_by_everyone(world.server)
+    monkeypatch.undo()
+    await world.publish(private=False)
+    assert len(world.repo().messages) == 1
+    assert not world.repo().private
