@@ -66,15 +66,17 @@ class DataSearch:
         Raises SourceError where every question failed.
         """
         await asyncio.to_thread(self.cache.prune)
-        listed = await self._listed(task)
-        found = [found_of(listing, self.now()) for listing in listed.values() if listing.id not in skip]
-        found.sort(key=lambda item: order(score(task, item)))
+        listed = await self.listed(task)
+        now = self.now()
+        found = [found_of(listing, now) for listing in listed.values() if listing.id not in skip]
         found = await self._opened(found, listed)
-        near = [item for item in found if score(task, item).usable][: max(LOOKS, limit)]
+        judged = {item.candidate.id: score(task, item) for item in found}
+        found.sort(key=lambda item: order(judged[item.candidate.id]))
+        near = [item for item in found if judged[item.candidate.id].usable][: max(LOOKS, limit)]
         seen = await self._look_into(near, listed, task)
-        looked_at = {item.candidate.id: item for item in seen}
-        judged = [score(task, looked_at.get(item.candidate.id, item)) for item in found]
-        ranked = without_copies(sorted(judged, key=order))
+        looked_at = {item.candidate.id for item in seen}
+        judged |= {item.candidate.id: score(task, item) for item in seen}
+        ranked = without_copies(sorted(judged.values(), key=order))
         usable = sorted((c for c in ranked if c.usable), key=lambda c: c.id not in looked_at)
         refused = [c for c in ranked if not c.usable]
         shown = [*usable[:limit], *refused[:REFUSED]]
@@ -86,7 +88,8 @@ class DataSearch:
         seen = with_evidence(item, await self.viewer.look(listing.id, listing.revision, task)).candidate
         return replace(seen, usable=True, why_not="")
 
-    async def _listed(self, task: TaskSpec) -> dict[str, Listing]:
+    async def listed(self, task: TaskSpec) -> dict[str, Listing]:
+        """Everything that the questions bring, by id. Raises SourceError where every one of them failed."""
         asked = [*queries(task), *(Query(author=name) for name in await self._own())]
         answers = await asyncio.gather(*(self._ask(query) for query in asked), return_exceptions=True)
         failed = [answer for answer in answers if isinstance(answer, BaseException)]

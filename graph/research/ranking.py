@@ -236,6 +236,10 @@ def _freshness(item: Found) -> Judged:
     return max(0.0, 1 - years / 6), f"last changed {years:.0f} years ago" if years >= 2 else ""
 
 
+def _asked(task: TaskSpec) -> frozenset[str]:
+    return words_of(f"{task.title} {task.goal}") | topic_words(task).keys()
+
+
 def _why_not(task: TaskSpec, item: Found, on_topic: bool) -> str:
     language, rows = task.constraints.language, item.candidate.rows
     if rows == 0:
@@ -244,8 +248,7 @@ def _why_not(task: TaskSpec, item: Found, on_topic: bool) -> str:
         return f"its texts are in {item.language}, yours in {language}"
     if language and item.languages and language not in item.languages:
         return f"its texts are in {', '.join(item.languages[:4])}, yours in {language}"
-    wanted = topic_words(task).keys() | words_of(f"{task.title} {task.goal}")
-    if not task.labels and item.asks and not {stem(word) for word in item.asks} & wanted:
+    if not task.labels and item.asks and not _asked(task) & {stem(word) for word in item.asks}:
         return f"it tells {_shown(item.labels)} apart, and nothing else"
     if task.labels and meaningful(item.labels) and _labels(task, item)[0] == 0.0:
         return f"its classes are {_shown(item.labels)}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
 
 from graph.state import TaskSpec
 
@@ -38,6 +40,7 @@ _ALIKE = (
 )
 
 
+@lru_cache(maxsize=8192)
 def stem(word: str) -> str:
     """Enough of a stemmer for search words: plurals and the commonest endings."""
     if word == "news" or word.endswith(("ss", "us", "is")):
@@ -64,14 +67,16 @@ def words_of(text: str) -> frozenset[str]:
     return frozenset(stem(word) for word in found) - _COMMON_STEMS
 
 
-def topic_words(task: TaskSpec) -> dict[str, float]:
+@lru_cache(maxsize=32)  # asked for each of hundreds of candidates
+def topic_words(task: TaskSpec) -> Mapping[str, float]:
     """Stems of the words that say what the task is about, with their weights. The texts' language is no topic."""
     weights: dict[str, float] = {}
     language = stem(LANGUAGES.get(task.constraints.language or "", ""))
     for place, keyword in enumerate(task.keywords or (*task.labels,), start=1):
         for word in words_of(keyword) - {language}:
             weights.setdefault(word, 1 / place)
-    return weights or dict.fromkeys(words_of(f"{task.title} {task.goal}") - {language}, 1.0)
+    rest = dict.fromkeys(words_of(f"{task.title} {task.goal}") - {language}, 1.0)
+    return MappingProxyType(weights or rest)
 
 
 def label_words(label: str) -> frozenset[str]:
