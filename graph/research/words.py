@@ -67,16 +67,19 @@ def words_of(text: str) -> frozenset[str]:
     return frozenset(stem(word) for word in found) - _COMMON_STEMS
 
 
-@lru_cache(maxsize=32)  # asked for each of hundreds of candidates
 def topic_words(task: TaskSpec) -> Mapping[str, float]:
     """Stems of the words that say what the task is about, with their weights. The texts' language is no topic."""
-    weights: dict[str, float] = {}
     language = stem(LANGUAGES.get(task.constraints.language or "", ""))
-    for place, keyword in enumerate(task.keywords or (*task.labels,), start=1):
+    return _weights(tuple(task.keywords or task.labels), f"{task.title} {task.goal}", language)
+
+
+@lru_cache(maxsize=32)  # asked for each of hundreds of candidates
+def _weights(keywords: tuple[str, ...], told: str, language: str) -> Mapping[str, float]:
+    weights: dict[str, float] = {}
+    for place, keyword in enumerate(keywords, start=1):
         for word in words_of(keyword) - {language}:
             weights.setdefault(word, 1 / place)
-    rest = dict.fromkeys(words_of(f"{task.title} {task.goal}") - {language}, 1.0)
-    return MappingProxyType(weights or rest)
+    return MappingProxyType(weights or dict.fromkeys(words_of(told) - {language}, 1.0))
 
 
 def label_words(label: str) -> frozenset[str]:

@@ -25,7 +25,7 @@ from graph.names import EventType, Stage
 from graph.research.hub import HubSource
 from graph.state import Request, TaskSpec
 from graph.understanding import understand
-from tests.bench.bench_slack import Figure
+from tests.bench.figures import Figure
 from tests.graph.research.packs import MODEL
 from tests.graph.world import World
 from tests.hub.collection import SHELF, Shelf, repo_of, viewer_of
