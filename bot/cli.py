@@ -266,7 +266,7 @@ async def _unpublish(app: App, args: argparse.Namespace) -> int:
 def _confirmed(question: str) -> bool:
     """Whether somebody at the terminal says yes; the end of input is a no."""
     print(f"{question} Type yes: ", end="", flush=True)
-    return sys.stdin.readline().strip().casefold() in ("y", "yes")
+    return sys.stdin is not None and sys.stdin.readline().strip().casefold() in ("y", "yes")
 
 
 async def _again(app: App, args: argparse.Namespace) -> int:

@@ -7,7 +7,8 @@ errors.
   times in all; a wait of more than ``MAX_WAIT_S`` is told instead of sat out.
 - The client has retries of its own for lists and downloads, and sleeps in its thread for as long as a server asks,
   an hour too. While reading, a response that would make it wait becomes an error, so that the wait is ours. Writing
-  keeps the client's way: what has been half done there is not to be begun anew.
+  keeps the client's way, but for a pause that nobody would sit out: what has been half done there is not to be
+  begun anew.
 - At most ``AT_ONCE`` calls run at a time, and while the server asks for a pause no new one begins.
 - Messages are made here from what was asked and the status; the client's own texts hold URLs and request ids.
 - The import is late: it costs some 0.3 s that a process without the Hub need not pay.
@@ -226,9 +227,9 @@ def _no_waiting(response: Response) -> None:
     """Raises HfHubHTTPError for what the client would sleep over."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    if not _WAITS_ITSELF.get() and (
-        response.status_code == 429 or response.status_code in (500, 502, 503, 504)
-    ):
+    status = response.status_code
+    long = status == 429 and (_seconds(response.headers.get("Retry-After", "")) or 0.0) > MAX_WAIT_S
+    if long or (not _WAITS_ITSELF.get() and status in (429, 500, 502, 503, 504)):
         raise HfHubHTTPError(f"answered with {response.status_code}", response=response)
 
 

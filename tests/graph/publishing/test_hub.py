@@ -344,6 +344,14 @@ async def test_a_step_that_fails_once_is_done_once(world: World, step: str, faul
     assert world.server.faults[0].times == 0
 
 
+async def test_a_pause_of_an_hour_is_told_and_not_slept_through(world: World) -> None:
+    """The client itself would sit it out, in a thread that nothing can stop."""
+    world.server.faults = [replace(FAULTS["429"], pattern=STEPS["the commit"])]
+    with pytest.raises(PublishError, match="pause of 3600 s"):
+        await world.publish()
+    assert len([r for r in world.server.requests if "/commit/" in r]) == 1
+
+
 async def test_a_hub_that_does_not_answer_in_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graph.publishing.hub.UPLOAD_TIMEOUT_S", 0.0)
     with pytest.raises(PublishError, match=r"took over 0 s for the model ada/reviews"):
