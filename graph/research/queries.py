@@ -16,6 +16,7 @@ from graph.state import TaskSpec
 NAMES = 5  # queries by name
 TAGS = 3  # queries by tag
 PAGE = 50  # data sets an answer
+ANY_KIND = "task_categories:text-classification"
 _KINDS: Mapping[str, str] = {
     "sentiment": "task_ids:sentiment-classification",
     "intent": "task_ids:intent-classification",
@@ -65,7 +66,9 @@ def _tags(task: TaskSpec, keywords: list[str]) -> list[str]:
         kinds.insert(0, "task_ids:multi-label-classification")
     if task.family is TaskFamily.REGRESSION:
         kinds.insert(0, "task_ids:text-scoring")
-    return [*kinds[:1], *keywords[:2], *kinds[1:]]
+    spoken = task.constraints.language not in (None, "en")
+    anything = [ANY_KIND] if spoken else []  # of another language there is little enough to look at all of it
+    return [*kinds[:1], *anything, *keywords[:2], *kinds[1:]]
 
 
 def _without(keyword: str, word: str) -> str:

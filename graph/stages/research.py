@@ -35,8 +35,9 @@ async def run(state: RunState, context: Context) -> RunState:
         found, note = await _candidates(state, context, wanted)
     except SourceError as error:
         before = state.get("candidates", ())
-        if wanted == task.data and not (asked == "more" and before):
-            raise
+        ends = wanted == task.data and (wanted is not None or state["request"].yes)
+        if ends and not (asked == "more" and before):
+            raise  # nobody is there to ask, or the very data that was asked for cannot be had
         question = ask(context, before, f"{error.detail} {error.hint}")
         return reading | RunState(question=question, answer=None)
     candidates = tuple(c for c in found if c.usable)
@@ -195,7 +196,9 @@ def ask(context: Context, candidates: tuple[Candidate, ...], note: str) -> Quest
         Choice(f"use:{i}", f"Use {_name(c, candidates)}", _detail(c), "primary" if i == 1 else "default")
         for i, c in enumerate(candidates, 1)
     ]
-    if candidates and candidates[0].source != "file":
+    if not candidates:
+        choices.append(Choice("retry", "Look again", "searches once more", "primary"))
+    elif candidates[0].source != "file":
         choices.append(Choice("more", "Show others", "searches on, past those that were shown"))
     choices.append(Choice("cancel", "Cancel", style="danger"))
     return context.question(

@@ -146,3 +146,23 @@ async def test_a_name_that_is_none_asks_again_with_what_was_found(world: World) 
         assert offered(run) == before
         assert run.question is not None
         assert "nobody/nothing" in run.question.text
+
+
+async def test_nothing_found_asks_for_data_and_looks_again(world: World, hub: HubServer) -> None:
+    hub.faults = [Fault(r"GET /api/datasets$", status=403, times=99, skip=1)]
+    async with world.process() as driver:
+        run = await started(world, driver)
+        assert run.question is not None
+        assert "I found no data" in run.question.text
+        assert [choice.value for choice in run.question.choices] == ["retry", "cancel"]
+        hub.faults.clear()
+        assert offered(await answered(driver, "retry"))[0] == "Use Verified product reviews: text → label"
+
+
+async def test_nothing_found_and_nobody_to_ask_ends_the_run(world: World, hub: HubServer) -> None:
+    hub.faults = [Fault(r"GET /api/datasets$", status=403, times=99, skip=1)]
+    async with world.process() as driver:
+        run = await started(world, driver, yes=True)
+        assert run.status is RunStatus.FAILED
+        (ended,) = await said(driver, EventType.ENDED)
+    assert "I found no data" in ended["detail"]
