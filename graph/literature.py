@@ -77,6 +77,7 @@ class Reported:
     config: str | None = None
     where: str = ""  # "Table 3, page 5"
     verified: bool = False
+    task: str | None = None  # the Hub's id of the task, where the card says it
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,10 @@ NUMBER_WORDS = {
 _POWER = r"(?:\d+(?:\.\d+)? ?[×x*·] ?)?10 ?\^?\{? ?- ?\d{1,2}\}?"
 _NUMBER = rf"(?:{_POWER}|\d+(?:\.\d+)? ?e ?[-+]? ?\d{{1,2}}|\d{{1,3}}(?:,\d{{3}})+|\d*\.\d+|\d+)"
 _VALUE = rf"(?:{_NUMBER} ?%?|(?:{'|'.join(NUMBER_WORDS)})(?!\w))"
-_MORE = rf"(?:,? ?(?:,|or|and|/) ?{_VALUE}(?!\w|\.\d|-\d))*"
+_MORE = rf"(?:,? ?(?:,|or|and|/) ?{_VALUE}(?!\w|\.\d|-\d)){{0,11}}"  # bounded, as all repeats: the text is a stranger's
 _FILLER = (
     r"(?: ?\([^()]{1,24}\))?(?: ?[:=~≈∈]| (?:is|was|of|to|at|set|fixed|equals?|equal|were|be|as|a|an|the|value|initial"
-    r"|peak|constant|maximum|rate|used|selected|chosen|tuned|from|in|among|over|for|with))*"
+    r"|peak|constant|maximum|rate|used|selected|chosen|tuned|from|in|among|over|for|with)){0,8}"
 )
 
 

@@ -1,7 +1,7 @@
 """Which reported numbers may stand beside ours. Pure.
 
-Beside ours: the same metric, on the test split, and we kept the data's own test split. Everything else is listed apart
-with the reason, and no number of others is ever among ours.
+Beside ours: the same task and metric, on the test split, and we kept the data's own test split. Everything else is
+listed apart with the reason, and no number of others is ever among ours.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from graph.research.papers.following import place
 from graph.state import Candidate, DataFiles
 
 SHOWN = 12
+TEXT_TASKS = frozenset(("text-classification", "sentiment-analysis", "text-regression"))
+USUAL_CONFIGURATIONS = frozenset(("default", "main", "plain_text"))
 LOWER_IS_BETTER = frozenset(("rmse", "mae"))
 
 
@@ -61,6 +63,8 @@ def beside_ours(reported: Iterable[Reported], metric: str, data: DataFiles) -> l
 
 
 def _apart(row: Reported, metric: str, data: DataFiles) -> str:
+    if row.source == "model card" and row.task not in TEXT_TASKS:
+        return f"another task ({row.task})" if row.task else "its task is not stated"
     if row.metric == "f1" and metric.endswith("_f1"):
         return "an F1 of unstated averaging"
     if row.metric != metric:
@@ -71,4 +75,16 @@ def _apart(row: Reported, metric: str, data: DataFiles) -> str:
         return f"on the split {row.split}"
     if "test" not in data.splits:
         return "we split off test rows of our own"
-    return ""
+    return _other_configuration(row, data.candidate)
+
+
+def _other_configuration(row: Reported, candidate: Candidate) -> str:
+    """Of a data set with several configurations, the number has to be for the one that was taken."""
+    taken = next((reason for reason in candidate.reasons if "its configuration " in reason), "")
+    if (
+        row.config
+        and row.config not in USUAL_CONFIGURATIONS
+        and f"its configuration {row.config}" not in taken
+    ):
+        return f"for its configuration {row.config}"
+    return "its configuration is not stated" if taken and not row.config else ""

@@ -65,12 +65,14 @@ def reported_of(info: ModelInfo, names: Iterable[str], url: str) -> list[Reporte
             if not isinstance(dataset, dict) or str(dataset.get("type", "")).casefold() not in known:
                 continue
             for metric in _dicts(result.get("metrics")):
-                row = _row(metric, dataset, info.id, url)
+                row = _row(metric, dataset, result.get("task"), info.id, url)
                 rows += [row] if row else []
     return rows
 
 
-def _row(metric: Mapping[str, Any], dataset: Mapping[str, Any], model: str, url: str) -> Reported | None:
+def _row(
+    metric: Mapping[str, Any], dataset: Mapping[str, Any], task: Any, model: str, url: str
+) -> Reported | None:
     names = (str(metric.get(key, "")).casefold().strip() for key in ("name", "type"))
     name = next((_METRICS[n] for n in names if n in _METRICS), None)
     value = metric.get("value")
@@ -93,6 +95,7 @@ def _row(metric: Mapping[str, Any], dataset: Mapping[str, Any], model: str, url:
         _short(dataset.get("split")),
         _short(dataset.get("config")),
         verified=metric.get("verified") is True,
+        task=_short(task.get("type")) if isinstance(task, dict) else None,
     )
 
 

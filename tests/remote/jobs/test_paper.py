@@ -14,6 +14,7 @@ import pytest
 from remote.jobs import paper, paper_ocr
 from remote.jobs.paper_pages import open_pdf, read_page
 from remote.jobs.paper_rules import Passage, hyperparameters, number
+from remote.jobs.paper_tables import said
 from remote.protocol import Emitter, FailureKind, JobError
 from remote.quotes import normal, stands, that_stand
 from tests.remote.jobs import pdfs
@@ -274,3 +275,21 @@ def test_a_quotation_has_to_stand_on_the_page_it_names() -> None:
 
 def test_text_that_hides_or_steers_is_made_plain() -> None:
     assert normal("a\u202eb\x1b[31m \ufb01ne\u00ad\nly\u200b  x") == "ab[31m finely x"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "learning rate " + "is " * 2000 + "x",
+        "1, " * 3000,
+        "batch size of " + "16 or " * 2000,
+        "1e-5," * 3000 + " epochs",
+        "accuracy of " * 2000,
+        "( " * 4000,
+        "Table 1: " * 500,
+    ],
+)
+def test_text_made_to_keep_the_rules_busy_ends(tmp_path: Path, line: str) -> None:
+    passage = Passage(1, normal(line))
+    assert len(hyperparameters([passage])) <= 12
+    assert list(said([passage])) == []

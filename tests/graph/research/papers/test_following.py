@@ -15,7 +15,11 @@ from graph.state import Candidate, DataFiles
 
 KNOWN = ("learning_rate", "epochs", "batch_size")
 DATA = DataFiles(Candidate("PolyAI/banking77", "hub", "BANKING77", None), {"train": "a", "test": "b"}, {})
-ROW = Reported("accuracy", 0.9, "ada/model", "model card", "https://hub.example/ada/model", "test")
+EMOJI = replace(DATA, candidate=replace(DATA.candidate, reasons=("its configuration emoji, one of 11",)))
+ROW = replace(
+    Reported("accuracy", 0.9, "ada/model", "model card", "https://hub.example/ada/model", "test"),
+    task="text-classification",
+)
 
 
 def paper(*facts: PaperFact) -> Paper:
@@ -99,6 +103,14 @@ def test_a_papers_scores_for_this_data_name_their_place() -> None:
         (replace(ROW, split=None), DATA, "its split is not stated"),
         (replace(ROW, split="validation"), DATA, "on the split validation"),
         (ROW, replace(DATA, splits={"train": "a"}), "we split off test rows of our own"),
+        (replace(ROW, task="token-classification"), DATA, "another task (token-classification)"),
+        (replace(ROW, task=None), DATA, "its task is not stated"),
+        (replace(ROW, task=None, source="paper"), DATA, ""),
+        (replace(ROW, config="default"), DATA, ""),
+        (replace(ROW, config="emoji"), DATA, "for its configuration emoji"),
+        (replace(ROW, config="emoji"), EMOJI, ""),
+        (replace(ROW, config="irony"), EMOJI, "for its configuration irony"),
+        (ROW, EMOJI, "its configuration is not stated"),
     ],
 )
 def test_what_stands_beside_ours_and_what_apart(row: Reported, data: DataFiles, apart: str) -> None:
