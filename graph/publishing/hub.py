@@ -90,7 +90,7 @@ class HubPublisher:
             new = {upload.repo: await self._is_new(upload.repo, private, steps) for upload in uploads}
             repos = [await self._put(upload, key, new[upload.repo], steps) for upload in uploads]
         model = next(i for i, upload in enumerate(uploads) if upload.repo.type == "model")
-        checkup = await self._ask(uploads[model], repos[model].revision, steps, verify)
+        checkup = await self._ask(uploads[model], repos[model].revision, steps, folder / "work", verify)
         if not private:
             if checkup is not None and checkup.differing:
                 raise PublishError(
@@ -208,14 +208,17 @@ class HubPublisher:
         )
 
     async def _ask(
-        self, upload: Upload, revision: str, steps: Steps, verify: Verify | None
+        self, upload: Upload, revision: str, steps: Steps, work: Path, verify: Verify | None
     ) -> Checkup | None:
-        """What the model says when it is fetched from the Hub at ``revision``."""
+        """What the model says when it is fetched from the Hub at ``revision``, fetched into ``work`` for a while."""
         if verify is None:
             return None
 
         async def ask() -> Mapping[str, Any]:
-            with tempfile.TemporaryDirectory() as place:
+            work.mkdir(
+                exist_ok=True
+            )  # not the system's own place: weights are large, and a job has to see them
+            with tempfile.TemporaryDirectory(dir=work) as place:
                 into = Path(place) / "model"
                 wrong = await self.client.call(
                     upload.repo.what,

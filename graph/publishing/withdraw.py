@@ -46,7 +46,14 @@ async def unpublish(deps: Deps, state: RunState, run_id: str, *, by: str, keep: 
     made = state.get("publication") or half_published(await deps.store.effects(run_id), run_id)
     if not made:
         raise PublishError(f"Run {run_id} has published nothing.", "`intern runs` lists the runs.")
-    said = await _publisher(deps, str(made["target"])).unpublish(made, keep=keep)
+    url = str(made.get("url") or "")
+    target = str(made.get("target") or ("folder:" if url.startswith("file:") else "hub:"))
+    if target.startswith("hub:") and not made.get("repos"):
+        raise PublishError(
+            f"Run {run_id} was published by a version that kept no record of what it made.",
+            f"Remove it by hand: {url or 'see its card'}.",
+        )
+    said = await _publisher(deps, target).unpublish(made, keep=keep)
     at, key = deps.at(), f"{run_id}-unpublish"
     await deps.store.claim(key, run_id)
     await deps.store.record(key, {"by": by, "at": at, "keep": keep, "said": list(said)})

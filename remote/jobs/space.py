@@ -30,7 +30,7 @@ def write_space(folder: Path, model: Path, facts: Mapping[str, Any], family: str
     """Write ``app.py``, ``inference.py``, ``settings.json``, ``requirements.txt`` and ``README.md``."""
     folder.mkdir(parents=True, exist_ok=True)
     title = cut(str(facts.get("title") or "Text model"), 60)
-    target = str(facts.get("task", {}).get("publish_to") or "").removeprefix("hub:")
+    target = str(facts.get("task", {}).get("publish_to") or "").removeprefix("hub:").partition("+")[0]
     settings = {
         "title": title,
         "heading": escape(title, 60),

@@ -112,6 +112,16 @@ async def test_half_a_publication_is_taken_back_from_the_ledger(
         assert not place.hub.collections
 
 
+async def test_a_publication_of_an_older_version_is_left_and_named(place: Town) -> None:
+    place.hub.add("model", Repo("ada/old", {"a": b""}))
+    old = RunState(publication={"url": "https://hub/ada/old", "revision": "x", "files": []})
+    async with place.process() as deps:
+        with pytest.raises(PublishError, match="kept no record") as caught:
+            await unpublish(deps, old, "r1", by="ann", keep=False)
+    assert "https://hub/ada/old" in caught.value.hint
+    assert ("model", "ada/old") in place.hub.repos
+
+
 async def test_nothing_to_take_back_and_a_place_that_does_not_answer(place: Town) -> None:
     async with place.process() as deps:
         with pytest.raises(PublishError, match="published nothing"):

@@ -8,21 +8,23 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import SecretStr
 from transformers import AutoModel
 
-from graph.deps import Checkup, Publication
+from graph.deps import Checkup, Deps, Publication
 from graph.errors import PublishError
 from graph.publishing.hub import HubPublisher
-from graph.publishing.readback import ROWS, compare, sample
+from graph.publishing.readback import ROWS, check_up, compare, sample
 from remote.recipes.inference import Model
 from tests.graph.publishing.runs import Steps
 from tests.hub.server import OWNER_TOKEN, HubServer
 from tests.remote.jobs.conftest import Folder, Run
+from tests.remote.sandbox.jobs import local
 
 Make = Callable[[str], Run]
 
@@ -36,6 +38,23 @@ def run_folder(assessed: Run, folder: Path) -> Path:
     (folder / "data").mkdir()
     shutil.copyfile(assessed.folder.path / "in/test.jsonl", folder / "data/test.jsonl")
     return folder
+
+
+async def test_it_is_asked_in_the_sandbox_like_any_model(assessed: Make, tmp_path: Path) -> None:
+    run = run_folder(assessed("multiclass"), tmp_path / "runs" / "r1")
+    deps = Deps(
+        store=cast(Any, None), backends=[local(tmp_path)], sources=[], publishers={}, recipes=cast(Any, None),
+        home=tmp_path, now=lambda: datetime(2026, 11, 28, tzinfo=UTC),
+    )  # fmt: skip
+    async with HubServer().running() as hub:
+        publisher = HubPublisher(hub.url, SecretStr(OWNER_TOKEN))
+        done = await publisher.publish(
+            run, "hub:ada/topics", private=True, key="k", steps=Steps(),
+            verify=lambda folder: check_up(deps, "r1", folder, allow_unisolated=False),
+        )  # fmt: skip
+    assert done.checkup is not None
+    assert (done.checkup.rows, done.checkup.differing) == (ROWS, 0)
+    assert list((run / "work").iterdir()) == []
 
 
 @dataclass
