@@ -31,7 +31,8 @@ async def sample(
     client: HubClient, cache: AnswerCache, repo: str, revision: str, file: str, task: TaskSpec
 ) -> Evidence | None:
     """What the beginning of ``file`` tells; ``None`` where it cannot be read."""
-    if PurePosixPath(file).suffix not in (*LINES, *TABLES):
+    suffix = PurePosixPath(file).suffix
+    if suffix not in (*LINES, *TABLES):
         return None
     url = client.page(f"datasets/{repo}/resolve/{quote(revision, safe='')}/{quote(file)}")
     kept = cache.get(url, {})
@@ -45,9 +46,9 @@ async def sample(
         kept = {"text": got.body.decode("utf-8", "replace"), "whole": got.whole, "bytes": got.total_bytes}
         cache.put(url, {}, kept)
     text, whole, total = str(kept.get("text")), bool(kept.get("whole")), kept.get("bytes")
-    rows = rows_of(text, PurePosixPath(file).suffix, whole=whole)
+    rows = rows_of(text, suffix, whole=whole)
     if not rows:
-        return None
+        return Evidence(rows=0, sampled=True) if whole and suffix in TABLES else None
     read = len(text.encode())
     estimate = (
         len(rows) if whole else round(len(rows) * total / read) if isinstance(total, int) and read else None

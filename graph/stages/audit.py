@@ -8,14 +8,14 @@ from typing import Any
 
 from graph import jobs
 from graph.context import Context
-from graph.errors import SourceError, StageFailed
+from graph.errors import GraphError, SourceError, StageFailed
 from graph.files import copy_file, copy_tree
 from graph.inputs import LIGHT
 from graph.names import DecisionKind, EventType, FailureKind, Stage, TaskFamily
 from graph.research.encoders import too_short
 from graph.stages.reading import prior_results
 from graph.stages.research import ask, inspect
-from graph.state import AuditSummary, Candidate, Choice, DataFiles, Finding, RunState, answered
+from graph.state import AuditSummary, Candidate, Choice, DataFiles, Finding, Question, RunState, answered
 from remote.backend import Input, Program
 
 
@@ -23,19 +23,34 @@ async def run(state: RunState, context: Context) -> RunState:
     candidate = chosen(state)
     try:
         data = state.get("data") or await _fetch(context, candidate)
+        summary = await _checked(state, context, data)
     except SourceError as error:
         return await _ask_again(state, context, candidate, error)
-    request, task = state["request"], state["task"]
+    except StageFailed as error:
+        if error.kind is not FailureKind.DATA_ERROR:
+            raise
+        return await _ask_again(state, context, candidate, error)
+    if isinstance(summary, Question):
+        return RunState(question=summary, answer=None, data=data)
+    await context.say(EventType.AUDITED, audit=summary, plot="plots/class_balance.png", report="audit.md")
+    if warning := too_short(state["model"], summary.words_p95):
+        await context.note(warning, "warning")
+    reported = await prior_results(state, context, data)
+    return RunState(data=data, audit=summary, reported=reported, question=None, answer=None)
+
+
+async def _checked(state: RunState, context: Context, data: DataFiles) -> AuditSummary | Question:
+    """The audit's findings, or the question which column counts. Raises StageFailed (``data_error``)."""
+    candidate, request, task = data.candidate, state["request"], state["task"]
     text = request.text_column or task.text_column or data.text_column or candidate.text_column
     target = request.target or task.target or data.target or candidate.target
     answer = answered(state)
     if answer and answer.question_id.split(":")[1] == "target":
         target = answer.value
-    family = task.family
     if not (text and target):
         seen = await inspect(context, data.splits, text, target, request.allow_unisolated)
         if not seen.get("certain", True) and not request.yes:
-            return _ask_target(context, data, seen["alternatives"]["target"], seen["why"])
+            return _ask_target(context, seen["alternatives"]["target"], seen["why"])
         text, target = seen["text_column"], seen["target"]
     await context.say(
         EventType.DATA_CHOSEN,
@@ -45,12 +60,7 @@ async def run(state: RunState, context: Context) -> RunState:
         target=target,
         model=state["model"],
     )
-    summary = await _audit(state, context, data, text, target, family)
-    await context.say(EventType.AUDITED, audit=summary, plot="plots/class_balance.png", report="audit.md")
-    if warning := too_short(state["model"], summary.words_p95):
-        await context.note(warning, "warning")
-    reported = await prior_results(state, context, data)
-    return RunState(data=data, audit=summary, reported=reported, question=None, answer=None)
+    return await _audit(state, context, data, text, target, task.family)
 
 
 def chosen(state: RunState) -> Candidate:
@@ -74,13 +84,15 @@ async def _fetch(context: Context, candidate: Candidate) -> DataFiles:
     )
 
 
-async def _ask_again(state: RunState, context: Context, candidate: Candidate, error: SourceError) -> RunState:
-    """The data could not be had: the others that were found are still there. Raises ``error`` if there is none.
+async def _ask_again(state: RunState, context: Context, candidate: Candidate, error: GraphError) -> RunState:
+    """The data could not be had, or is not fit: the others that were found are still there. Raises ``error`` if there
+    is none.
 
     A revision that has vanished meanwhile is replaced by the data set's present one, if a person says so.
     """
     left = tuple(c for c in state["candidates"] if c.id != candidate.id)
-    newer = await _newer(context, candidate) if error.kind is FailureKind.DATA_ERROR else None
+    gone = isinstance(error, SourceError) and error.kind is FailureKind.DATA_ERROR
+    newer = await _newer(context, candidate) if gone else None
     if newer is not None:
         left = (newer, *left)
     if not left:
@@ -161,8 +173,8 @@ def audit_inputs(data: DataFiles) -> tuple[Input, ...]:
     return tuple(Input(f"raw/{Path(path).name}", path) for path in data.splits.values())
 
 
-def _ask_target(context: Context, data: DataFiles, names: list[str], why: str) -> RunState:
-    question = context.question(
+def _ask_target(context: Context, names: list[str], why: str) -> Question:
+    return context.question(
         DecisionKind.CLARIFY,
         Stage.NEEDS_HUMAN,
         f"Which column holds what the model should learn? {why}",
@@ -172,4 +184,3 @@ def _ask_target(context: Context, data: DataFiles, names: list[str], why: str) -
         back_to=Stage.AUDIT,
         default=names[0] if names else None,
     )
-    return RunState(question=question, answer=None, data=data)

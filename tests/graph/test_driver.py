@@ -247,7 +247,7 @@ async def test_a_stage_that_failed_with_a_reason_is_tried_again_by_resume(tmp_pa
     script["audit"] = [Failure(FailureKind.DATA_ERROR, "Only one class is left."), script["audit"]]
     world = World(tmp_path / "home", script)
     async with world.process() as driver:
-        await world.start(driver)
+        await world.start(driver, data="reviews")  # with others found, one of them would serve
         run = await driver.advance("r1")
         assert run.status is RunStatus.FAILED
         (ended,) = await events_of(driver, EventType.ENDED)

@@ -10,10 +10,11 @@ import pytest
 
 from graph.deps import Run
 from graph.driver import Driver, decision_for
-from graph.names import EventType, RunStatus, Stage
+from graph.names import EventType, FailureKind, RunStatus, Stage
 from graph.research.hub import HubSource
+from remote.backends.fake import Failure
 from tests.graph.research.packs import MODEL
-from tests.graph.world import World
+from tests.graph.world import World, good_script
 from tests.hub.collection import stock
 from tests.hub.server import Fault, HubServer, Repo
 
@@ -123,6 +124,18 @@ async def test_with_yes_the_next_best_serves(world: World, hub: HubServer, fault
         notes = await said(driver, EventType.NOTE)
     assert chosen["candidate"]["id"] != RIGHT
     assert notes[0]["level"] == "warning"
+
+
+async def test_data_that_the_audit_refuses_leaves_the_others(world: World) -> None:
+    refusal = Failure(FailureKind.DATA_ERROR, "All texts have one label.")
+    world.script = good_script() | {"audit": [refusal, good_script()["audit"]]}
+    async with world.process() as driver:
+        others = offered(await started(world, driver))[1:]
+        run = await answered(driver, "use:1")
+        assert run.question is not None
+        assert "All texts have one label." in run.question.text
+        assert offered(run) == others
+        assert (await answered(driver, "use:1")).stage is Stage.APPROVE_COMPUTE
 
 
 async def test_a_revision_that_vanished_is_offered_as_it_is_now(world: World, hub: HubServer) -> None:

@@ -200,6 +200,14 @@ async def test_a_card_with_broken_yaml_leaves_a_data_set_that_can_be_looked_into
     assert set(news.class_counts) == {"business", "sport", "world"}
 
 
+async def test_a_file_with_a_header_alone_has_no_rows(world: World) -> None:
+    world.server.viewer.pop(RIGHT)
+    world.server.repos["dataset", RIGHT].files["train.csv"] = b"text,label\n"
+    found = {c.id: c for c in await world.source().search(REVIEWS, 20)}
+    assert RIGHT not in {c.id for c in found.values() if c.usable}
+    assert found[RIGHT].why_not == "it has no rows"
+
+
 async def test_a_renamed_data_set_comes_with_its_new_name(world: World) -> None:
     world.server.add("dataset", Repo("storefront/reviews", moved_to=RIGHT))
     found = await world.source().candidate("storefront/reviews")
