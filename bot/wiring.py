@@ -24,6 +24,7 @@ from graph.errors import SourceError
 from graph.files import read_json
 from graph.publishing.folder import FolderPublisher
 from graph.publishing.hub import HubPublisher
+from graph.research.cache import AnswerCache
 from graph.research.catalogue import CatalogueSource
 from graph.research.hub import HubSource
 from graph.research.hubclient import HubClient
@@ -140,7 +141,9 @@ def sources(settings: Settings, home: Path) -> list[Source]:
 
 def library(settings: Settings, home: Path) -> PaperLibrary:
     client = HubClient(settings.hf_endpoint, settings.hf_token, error=SourceError)
-    return PaperLibrary(client, Arxiv(settings.arxiv_url), home.absolute() / "papers")
+    folder = home.absolute() / "papers"
+    answers = AnswerCache(folder / "answers", settings.hf_endpoint or "the default", settings.hf_token)
+    return PaperLibrary(client, Arxiv(settings.arxiv_url), folder, answers)
 
 
 def publishers(settings: Settings) -> dict[str, Publisher]:

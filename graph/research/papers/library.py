@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from graph.errors import SourceError
 from graph.literature import Linked, PaperFile, Reported
 from graph.names import FailureKind
+from graph.research.cache import AnswerCache
 from graph.research.hubclient import HubClient
 from graph.research.licences import licence_from_tags
 from graph.research.papers.arxiv import MAX_PDF_BYTES, Arxiv
@@ -18,6 +20,9 @@ from graph.research.papers.prior import reported_by_models
 from graph.research.papers.reference import reference
 from graph.research.ranking import topic_words, words_of
 from graph.state import Candidate, TaskSpec
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
 
 FOUND = 5
 LOOKED_UP = 4  # repositories of one paper
@@ -30,21 +35,27 @@ class PaperLibrary:
     hub: HubClient
     arxiv: Arxiv
     folder: Path  # fetched files, kept by arXiv id
+    cache: AnswerCache | None = None
 
     async def search(self, task: TaskSpec) -> str | None:
         """The id of the Hub's paper that shares most words with the task, if it shares at least two. One request."""
         query = " ".join(dict.fromkeys(task.keywords))[:100]
         if not query or not await self.hub.ready():
             return None
-        papers = await self.hub.call(
-            "the list of papers", lambda api: list(api.list_papers(query=query, limit=FOUND))
-        )
-        wanted = topic_words(task)
-        ranked = [
-            (len(wanted.keys() & words_of(paper.title or "")), paper.id) for paper in papers if paper.id
-        ]
+        titles = await self._titles(query)
+        wanted = topic_words(task).keys()
+        ranked = [(len(wanted & words_of(str(title))), str(paper_id)) for paper_id, title in titles]
         most = max((count for count, _ in ranked), default=0)
-        return next((str(i) for count, i in ranked if count == most), None) if most >= 2 else None
+        return next((paper_id for count, paper_id in ranked if count == most), None) if most >= 2 else None
+
+    async def _titles(self, query: str) -> list[list[str]]:
+        kept = self.cache.get("papers", {"query": query}) if self.cache else None
+        if isinstance(kept, list):
+            return kept
+        titles = await self.hub.call("the list of papers", lambda api: _titles(api, query))
+        if self.cache:
+            self.cache.put("papers", {"query": query}, titles)
+        return titles
 
     async def fetch(self, wanted: str, into: Path) -> PaperFile:
         named = reference(wanted)
@@ -96,7 +107,23 @@ class PaperLibrary:
     async def reported(self, candidate: Candidate) -> tuple[Reported, ...]:
         if candidate.source != "hub" or not await self.hub.ready():
             return ()
-        return await reported_by_models(self.hub, candidate.id)
+        asked = {"data": candidate.id}
+        kept = self.cache.get("reported", asked) if self.cache else None
+        if isinstance(kept, list):
+            return tuple(Reported(**row) for row in kept)
+        rows = await reported_by_models(self.hub, candidate.id)
+        if rows and self.cache:
+            self.cache.put("reported", asked, [asdict(row) for row in rows])
+        return rows
+
+
+def _titles(api: HfApi, query: str) -> list[list[str]]:
+    """``[id, title]`` of the first papers; an answer that the client cannot read is none."""
+    try:
+        papers = list(api.list_papers(query=query, limit=FOUND))
+    except (AttributeError, TypeError, ValueError):
+        return []
+    return [[str(paper.id), paper.title or ""] for paper in papers if paper.id]
 
 
 def _own(path: Path, into: Path) -> PaperFile:

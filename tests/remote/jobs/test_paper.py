@@ -175,6 +175,11 @@ def test_two_values_are_both_kept(tmp_path: Path) -> None:
     assert values(body, "batch_size") == [16, 64]
 
 
+def test_common_words_are_no_names(tmp_path: Path) -> None:
+    words = "We convert a massive corpus; cola, glue and albert the lamb stick; adam snips it."
+    assert read(tmp_path, pdfs.single([words]))["facts"] == []
+
+
 def test_repositories_in_text_and_behind_words(tmp_path: Path) -> None:
     sheet = pdfs.Sheet(links=["https://huggingface.co/ada/model", "https://evil.example/x/y"])
     sheet.column(72, 740, ["Code: https://github.com/ada/small-intents.", "Our model is here."])

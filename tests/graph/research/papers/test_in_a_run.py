@@ -40,7 +40,13 @@ READ = {
         fact("link", "https://huggingface.co/ada/encoder"),
         fact("link", "https://github.com/ada/code"),
     ],
-    "results": [],
+    "results": [
+        {
+            "metric": "macro_f1", "value": 0.93, "written": "93.0", "model": "Ours", "data": "Product reviews 1",
+            "split": "test", "page": 5, "quote": "Ours 93.0", "where": "Table 2",
+        },
+        {"metric": "macro_f1", "value": 0.5, "model": "Ours", "data": "Other data", "page": 5, "quote": "Ours 50.0"},
+    ],
 }  # fmt: skip
 
 ENCRYPTED = Failure(FailureKind.DATA_ERROR, "arXiv 2003.04807 is encrypted.")
@@ -188,6 +194,27 @@ async def test_from_a_chat_no_file_of_this_machine_is_read(world: World, tmp_pat
         assert run.question is not None
         assert "can't read secret.pdf from here" in run.question.text
     assert not (world.home / "runs" / "r1" / "raw" / "paper").exists()
+
+
+async def test_what_it_reports_for_the_data_is_told_and_reaches_the_report(world: World) -> None:
+    async with world.process() as driver:
+        await world.start(driver, yes=False, paper=NUMBER)
+        await driver.advance("r1")
+        for value in ("use:1", "approve"):
+            await answer(driver, value)
+            run = await driver.advance("r1")
+        assert run.stage is Stage.APPROVE_PUBLISH
+        prior = (await said(driver, EventType.PRIOR_RESULTS))[0]
+    assert [(r["value"], r["where"], r["source"]) for r in prior["reported"]] == [
+        (0.93, "Table 2, page 5", "paper")
+    ]
+    folder = world.home / "runs" / "r1"
+    facts = json.loads((folder / "work" / "facts.json").read_text("utf-8"))
+    assert [r["apart"] for r in facts["reported"]] == ["we split off test rows of our own"]
+    assert [r["same_data"] for r in facts["paper"]["results"]] == [True, False]
+    assert facts["task"]["paper"] == NUMBER
+    manifest = json.loads((folder / "run.json").read_text("utf-8"))
+    assert (manifest["paper"]["id"], manifest["paper"]["named"]) == (NUMBER, True)
 
 
 async def test_a_read_paper_is_not_read_again(world: World, server: HubServer) -> None:

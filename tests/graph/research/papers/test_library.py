@@ -12,6 +12,7 @@ import pytest
 from graph.errors import SourceError
 from graph.literature import Linked
 from graph.names import FailureKind
+from graph.research.cache import AnswerCache
 from graph.research.hubclient import HubClient
 from graph.research.papers import arxiv
 from graph.research.papers.arxiv import Arxiv, entry_of, licence_id
@@ -148,6 +149,28 @@ async def test_search_takes_what_shares_words_with_the_task(library: PaperLibrar
     assert await library.search(TASK) == NUMBER
     assert await library.search(replace(TASK, keywords=("weather", "rain"))) is None
     assert sum("/api/papers/search" in r for r in server.requests) == 2
+
+
+async def test_answers_are_kept_for_a_while(library: PaperLibrary, server: HubServer, tmp_path: Path) -> None:
+    server.add("model", trained(result(0.9)))
+    now = [1000.0]
+    cache = AnswerCache(tmp_path / "answers", server.url, None, clock=lambda: now[0])
+    keeping = replace(library, cache=cache)
+    first = (await keeping.search(TASK), await keeping.reported(BANKING))
+    asked = [r for r in server.requests if r != "GET /api/datasets"]
+    assert len(asked) == 3
+    again = (await keeping.search(TASK), await keeping.reported(BANKING))
+    assert again == first
+    assert [r for r in server.requests if r != "GET /api/datasets"] == asked
+    now[0] += 7 * 3600
+    await keeping.search(TASK)
+    assert sum("/api/papers/search" in r for r in server.requests) == 2
+
+
+async def test_an_answer_that_is_no_list_of_papers_is_none(library: PaperLibrary, server: HubServer) -> None:
+    server.add("paper", Repo("1", {}, card={"title": {"not": "a title"}}))
+    server.repos["paper", NUMBER].card["title"] = "Weather"
+    assert await library.search(TASK) is None
 
 
 @pytest.mark.parametrize(
