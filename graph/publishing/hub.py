@@ -177,6 +177,10 @@ class HubPublisher:
     async def _is_new(self, repo: Repo, private: bool, steps: Steps) -> bool:
         """Whether the repository is this publication's own. Raises PublishError for one of another visibility."""
         found = await self._step(steps, repo, "look", repository.look)
+        if found[
+            "existed"
+        ]:  # what was not there is ours for good; of what was, a person may have changed the visibility
+            found = await self.client.call(repo.what, lambda api: repository.look(api, repo))
         if found["existed"] and found["private"] is not None and found["private"] != private:
             raise PublishError(
                 f"{repo.id} exists and is {'private' if found['private'] else 'public'}, not as approved.",

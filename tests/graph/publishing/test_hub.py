@@ -197,6 +197,15 @@ async def test_never_for_other_eyes_than_approved(
     assert world.repo().messages == []
 
 
+async def test_another_visibility_can_be_mended_on_its_page(world: World) -> None:
+    world.server.add("model", Repo("ada/reviews", {}, private=True))
+    with pytest.raises(PublishError, match="not as approved"):
+        await world.publish(private=False)
+    world.repo().private = False
+    await world.publish(private=False)
+    assert len(world.repo().messages) == 1
+
+
 async def test_with_a_space(world: World) -> None:
     await world.publish("hub:ada/reviews+space", private=False)
     assert set(world.repo("space").files) == {"app.py", "README.md", "settings.json", ".gitattributes"}
