@@ -38,7 +38,7 @@ async def sample(
     kept = cache.get(url, {})
     if not isinstance(kept, dict):
         try:
-            got = await client.call(f"the file {file} of {repo}", lambda _: _read(client, url), 2 * TIMEOUT_S)
+            got = await client.call(f"the file {file} of {repo}", lambda _: _read(client, url), TIMEOUT_S)
         except SourceError:
             return None
         if got.status not in (200, 206):
@@ -61,7 +61,7 @@ def _read(client: HubClient, url: str) -> Beginning:
     secret = client.secret()
     headers = {"Range": f"bytes=0-{SAMPLE_BYTES - 1}", "Accept-Encoding": "identity"}
     headers |= {"Authorization": f"Bearer {secret}"} if secret else {}
-    return read_beginning(url, most_bytes=SAMPLE_BYTES, timeout_s=TIMEOUT_S, headers=headers)
+    return read_beginning(url, most_bytes=SAMPLE_BYTES, timeout_s=2 * TIMEOUT_S, headers=headers)
 
 
 def rows_of(text: str, suffix: str, *, whole: bool) -> list[dict[str, Any]]:

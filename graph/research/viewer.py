@@ -21,7 +21,7 @@ from graph.state import TaskSpec
 
 PUBLIC = "https://datasets-server.huggingface.co"
 MAX_ANSWER_BYTES = 4 << 20
-TIMEOUT_S = 8.0
+TIMEOUT_S = 5.0  # not tried again: a service that hangs once hangs for all ten candidates
 FAILURES = 2  # in a row: it is out of reach
 REST_S = 60.0  # for which a viewer that was out of reach is not asked again
 
@@ -69,9 +69,9 @@ class Viewer:
             got = await self._client.call(
                 f"the viewer's {path} of {params['dataset']}",
                 lambda _: read_beginning(
-                    url, most_bytes=MAX_ANSWER_BYTES, timeout_s=TIMEOUT_S, params=params, headers=headers
+                    url, most_bytes=MAX_ANSWER_BYTES, timeout_s=2 * TIMEOUT_S, params=params, headers=headers
                 ),
-                2 * TIMEOUT_S,
+                TIMEOUT_S,
             )
         except SourceError:
             self._failures += 1

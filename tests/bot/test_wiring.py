@@ -1,13 +1,18 @@
-"""What is read from this installation's own runs when everything is put together."""
+"""What settings and this installation's own runs come to when everything is put together."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from bot.wiring import corrections
+from bot.settings import load_settings
+from bot.wiring import corrections, sources
+from graph.research.hub import HubSource
 from remote import prices, speeds
 from remote.sandbox import machine
+from tests.graph.research.test_datasearch import task_of
+from tests.hub.collection import stock
+from tests.hub.server import HubServer
 
 
 def test_finished_runs_correct_the_speeds_and_broken_ones_do_not_matter(tmp_path: Path) -> None:
@@ -25,3 +30,12 @@ def test_finished_runs_correct_the_speeds_and_broken_ones_do_not_matter(tmp_path
     assert speeds.read(told) is not None
     assert corrections(tmp_path) == {"T4": 0.5}
     assert corrections(tmp_path / "nothing") == {}
+
+
+async def test_data_sets_are_looked_into_through_the_viewer_of_the_settings(tmp_path: Path) -> None:
+    async with HubServer().running() as hub:
+        stock(hub)
+        env = {"HF_ENDPOINT": hub.url, "INTERN_VIEWER_URL": f"{hub.url}/viewer/"}
+        (source,) = (s for s in sources(load_settings(env), tmp_path) if isinstance(s, HubSource))
+        found = await source.search(task_of("Tell positive from negative product reviews in English."))
+    assert found[0].class_counts == {"negative": 6000, "positive": 5993}

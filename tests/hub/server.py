@@ -107,6 +107,7 @@ class HubServer:
         self.tokens_seen: set[str] = set()
         self.viewer: dict[str, dict[str, Any]] = {}  # data set to the viewer's answers by path
         self.latency_s = 0.0
+        self.ranges = True  # whether a part of a file can be had
         self.in_flight = self.most_at_once = self.bytes_sent = 0
         self.url = ""
         self.before_commit: Callable[[Repo], None] | None = (
@@ -264,7 +265,7 @@ class HubServer:
         if path in repo.lfs:
             headers |= {"X-Linked-Etag": f'"{sha256(content)}"', "X-Linked-Size": str(len(content))}
         status = 200
-        if match := re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", "")):
+        if self.ranges and (match := re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", ""))):
             start, end = int(match[1]), min(int(match[2] or len(content)), len(content) - 1)
             headers["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
             content, status = content[start : end + 1], 206

@@ -88,6 +88,24 @@ async def test_no_viewer_at_all(world: World) -> None:
     assert set(counted.class_counts) == {"positive", "negative"}
 
 
+async def test_a_viewer_that_hangs_is_given_up_without_another_try(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graph.research.viewer.TIMEOUT_S", 0.02)
+    world.server.latency_s = 0.1
+    assert best(await world.search())
+    assert world.waits == []
+    assert len(world.asked("/viewer/")) <= 10
+
+
+async def test_a_sample_where_the_server_knows_no_ranges_is_as_small(world: World) -> None:
+    world.server.viewer.pop(RIGHT)
+    world.server.repos["dataset", RIGHT].files["train.csv"] *= 2000
+    world.server.ranges = False
+    found = {c.id: c for c in await world.search()}
+    assert sum(found[RIGHT].class_counts.values()) == 1000  # as many rows as are read at most
+
+
 @pytest.mark.parametrize(
     "nonsense", [b"<html>no</html>", b"[1, 2", b"[]", b'{"dataset_info": 7}', b"\xff\x00", b"[" * 90_000]
 )
