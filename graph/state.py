@@ -202,6 +202,8 @@ class DataFiles:
     target: str | None = None
     group_column: str | None = None  # rows of one group stay in one split
     human: Mapping[str, float] = field(default_factory=dict)  # ceiling by human agreement, by metric
+    # Column to names, where the files hold class numbers and the card says what they mean.
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from graph.research.hubclient import HubClient, Sleep
 from graph.research.hubfiles import FORMATS, Chosen, choose_files
 from graph.research.hubinfo import DOWNLOAD_TIMEOUT_S, ID, bytes_of, card_of, parse_id, paths_of, plain_id
 from graph.research.hubmodels import HubModels
+from graph.research.listing import class_names_of
 from graph.research.packages import disk_errors, room
 from graph.research.viewer import PUBLIC
 from graph.state import Candidate, DataFiles, ModelChoice, TaskSpec
@@ -124,7 +125,12 @@ class HubSource:
             sha256[split] = await self._download(repo, str(info.sha), file, path, _sha256(info, file))
             splits[split] = str(path)
         return DataFiles(
-            replace(candidate, revision=info.sha), splits, sha256, candidate.text_column, candidate.target
+            replace(candidate, revision=info.sha),
+            splits,
+            sha256,
+            candidate.text_column,
+            candidate.target,
+            class_names=class_names_of(card_of(info)),
         )
 
     async def model(self, task: TaskSpec) -> ModelChoice:

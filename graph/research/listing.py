@@ -224,6 +224,24 @@ def counts_of(card: Mapping[str, Any]) -> tuple[int | None, int | None]:
     return (sum(rows) if whole else None), (classes[0] if len(classes) == 1 else None)
 
 
+def class_names_of(card: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Column to the names of its classes, as the card's one configuration declares them; nothing for several."""
+    described = card.get("dataset_info")
+    if isinstance(described, list):
+        described = described[0] if len(described) == 1 else None
+    features = _list(described.get("features")) if isinstance(described, dict) else []
+    found = {}
+    for feature in features:
+        dtype = feature.get("dtype") if isinstance(feature, dict) else None
+        declared = dtype.get("class_label") if isinstance(dtype, dict) else None
+        names = declared.get("names") if isinstance(declared, dict) else None
+        if isinstance(names, dict) and all(str(number).isdecimal() for number in names):
+            names = [names[number] for number in sorted(names, key=int)]
+        if isinstance(names, list):
+            found[str(feature.get("name"))] = tuple(str(name)[:80] for name in names[:1000])
+    return found
+
+
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 

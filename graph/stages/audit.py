@@ -159,6 +159,7 @@ def audit_config(
         "text_column": text,
         "target": target,
         "group_column": data.group_column,
+        "class_names": {column: list(names) for column, names in data.class_names.items()},
         "family": family.value if family else None,
         "seed": seed,
         "title": candidate.title,

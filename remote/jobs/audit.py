@@ -46,7 +46,7 @@ from remote.jobs.prepare import (
 )
 from remote.jobs.rows import Row, write_rows, write_text
 from remote.jobs.splits import SPLITS, sample_rows, split_rows
-from remote.jobs.tables import Table, read_table
+from remote.jobs.tables import Table, read_table, with_class_names
 from remote.protocol import Emitter, FailureKind, JobError, finite, sha256_file
 
 OUT = Path("out")
@@ -127,7 +127,12 @@ def _splits(audit: Audit, emit: Emitter) -> dict[str, list[Row]]:
 def _read(audit: Audit) -> Raw:
     """The given files; a split without the target column, such as a hidden test set, is put aside."""
     files: Mapping[str, str] = audit.config["files"]
-    tables: dict[str, Table] = {split: read_table(path) for split, path in files.items() if split in SPLITS}
+    class_names: Mapping[str, Sequence[str]] = audit.config.get("class_names") or {}
+    tables: dict[str, Table] = {
+        split: with_class_names(read_table(path), class_names)
+        for split, path in files.items()
+        if split in SPLITS
+    }
     if not tables:
         raise Blocked("no_file", "No file was given: name a CSV, TSV, JSONL or Parquet file.")
     if len(tables) == 1:

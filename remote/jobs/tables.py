@@ -23,7 +23,7 @@ import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -275,6 +275,15 @@ def _records(text: str, delimiter: str, quoting: Quoting) -> Iterable[list[str]]
         )
     finally:
         csv.field_size_limit(limit)
+
+
+def with_class_names(table: Table, class_names: Mapping[str, Sequence[str]]) -> Table:
+    """``class_names``: column -> names, as a data set's card declares them for files that hold class numbers."""
+    frame = table.frame.copy()
+    for column in frame.columns:
+        if names := class_names.get(column):
+            frame[column] = pd.Series([_named(cell, names) for cell in frame[column]], dtype=object)
+    return replace(table, frame=frame)
 
 
 # Parquet --------------------------------------------------------------------------------------------------

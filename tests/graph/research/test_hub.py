@@ -74,6 +74,18 @@ async def test_a_candidate_says_licence_rows_classes(world: World) -> None:
     assert (found.title, found.licence, found.rows, found.classes) == ("Reviews", "mit", 200, 2)
 
 
+async def test_class_numbers_come_with_their_names(world: World) -> None:
+    label = {"name": "label", "dtype": {"class_label": {"names": {"1": "good", "0": "bad"}}}}
+    text = {"name": "text", "dtype": "string"}
+    world.repo.card = {"dataset_info": {"features": [text, label], "splits": []}}
+    source = world.source()
+    data = await source.fetch(await source.candidate("ada/reviews"), world.home / "raw")
+    assert data.class_names == {"label": ("bad", "good")}
+    world.repo.card = {"dataset_info": [{"features": [label]}, {"features": [label]}]}
+    data = await source.fetch(await source.candidate("ada/reviews"), world.home / "raw")
+    assert data.class_names == {}  # which configuration the file is of is not known
+
+
 async def test_fetch_reads_the_commit_that_was_looked_at(world: World) -> None:
     candidate = await world.source().candidate("ada/reviews")
     world.repo.files["train.csv"] = b"text,label\nchanged,b\n"

@@ -114,6 +114,13 @@ def test_a_clean_table(run: Run) -> None:
     assert "The data can be used" in Path("out/audit.md").read_text(encoding="utf-8")
 
 
+def test_class_numbers_get_their_names(run: Run) -> None:
+    frame = table(60)
+    frame["label"] = [str(n % 2) for n in range(60)]
+    result = run(frame, class_names={"label": ["bad", "good"], "elsewhere": ["x"]})
+    assert result["labels"] == ["bad", "good"]
+
+
 def test_the_seed_decides_everything(run: Run) -> None:
     first, again, other = run(table(), seed=1), run(table(), seed=1), run(table(), seed=2)
     assert first == again
