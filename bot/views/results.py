@@ -60,7 +60,20 @@ def _numbers(payload: Payload) -> list[Any]:
         if others
         else None,
         leaderboard(rows, primary, strong=model) if rows else None,
+        *_reported(payload),
     ]
+
+
+def _reported(payload: Payload) -> list[Any]:
+    """Scores of others for the same data, metric and split; never rows of the leaderboard."""
+    lines = tuple(
+        f"{words.cut(row.text('model'), 80)}: {words.metric_name(row.text('metric'))} "
+        f"{words.number(row.number('value'))} ({words.cut(row.text('url'), 120)})"
+        for row in payload.parts("reported")
+    )
+    if not lines:
+        return []
+    return [Text("Reported by others, not measured here:", Style.MUTED), Bullets(lines, Style.MUTED)]
 
 
 def _headline(payload: Payload) -> str:

@@ -15,6 +15,8 @@ from graph.research.papers.matching import beside_ours, same_name
 from graph.state import DataFiles, RunState, Scored
 from remote.backend import Input, Program
 
+SHOWN = 3  # results of others beside ours
+
 
 async def run(state: RunState, context: Context) -> RunState:
     work = context.dir / "work"
@@ -52,8 +54,16 @@ async def run(state: RunState, context: Context) -> RunState:
         verdict=result["verdict"],
         plots=result["plots"],
         notes=result.get("notes", []),
+        reported=_beside(state),
     )
     return RunState(evaluation=result, evaluate_job=ref)
+
+
+def _beside(state: RunState) -> list[dict[str, object]]:
+    """The best of what others report that can stand beside ours."""
+    data = state.get("data")
+    rows = beside_ours(state.get("reported", ()), metric_of(state), data) if data else []
+    return [plain(row) for row in rows if not row["apart"]][:SHOWN]
 
 
 def scored(row: dict[str, object]) -> Scored:

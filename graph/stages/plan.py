@@ -130,28 +130,29 @@ def _settings(
     follow = dict(followed(paper, recipe.defaults())) if paper and paper.named else {}
     follow = {name: taken for name, taken in follow.items() if name not in overrides}
 
-    def planned() -> tuple[list[tuple[str, Any, str]], float]:
+    def planned(taken_over: Mapping[str, Follow]) -> tuple[list[tuple[str, Any, str]], float]:
         return recipe.plan(
             {
                 "audit": plain(state["audit"]),
                 "smoke": plain(state.get("smoke") or {}),
                 "minutes": wanted,
-                "overrides": {**{name: taken.value for name, taken in follow.items()}, **overrides},
+                "overrides": {**{name: taken.value for name, taken in taken_over.items()}, **overrides},
                 "baseline_only": False,
                 "speed": 1.0,
             }
         )
 
-    rows, estimated_s = planned()
+    rows, estimated_s = planned(follow)
     if "epochs" in follow and wanted is not None and estimated_s > wanted * 60:
         told.append(
             f"The paper's {follow.pop('epochs').value} epochs do not fit into {wanted:g} min, so I plan fewer."
         )
-        rows, estimated_s = planned()
+        rows, estimated_s = planned(follow)
     if paper and paper.named:
         told += _about_paper(short_title(paper), follow, undecided(paper))
+    own = {name: value for name, value, _ in planned({})[0]} if follow else {}
     settings = tuple(
-        Hyperparameter(name, value, follow[name].reason if name in follow else reason)
+        Hyperparameter(name, value, follow[name].told(own.get(name)) if name in follow else reason)
         for name, value, reason in rows
     )
     return settings, estimated_s, tuple(told)

@@ -75,6 +75,26 @@ def test_results_of_others_are_marked_as_theirs() -> None:
     assert "not measured here" in repr(card)
 
 
+def test_comparable_results_of_others_stand_under_the_leaderboard_and_not_in_it() -> None:
+    score = {"value": 0.9, "low": 0.88, "high": 0.92}
+    other = {
+        "model": "ada/model",
+        "metric": "accuracy",
+        "value": 0.934,
+        "url": "https://hub.example/ada/model",
+    }
+    said = {
+        "metrics": {"accuracy": score},
+        "primary": "accuracy",
+        "leaderboard": [{"name": "model", "score": score}],
+        "verdict": "Good.",
+    }
+    card = told(EventType.EVALUATED, **said, reported=[other])
+    assert [row[0] for row in tables(card)[0].rows] == ["The model"]
+    assert "ada/model: accuracy 0.934 (https://hub.example/ada/model)" in repr(card)
+    assert "Reported by others" not in repr(told(EventType.EVALUATED, **said))
+
+
 def test_base_models_show_why_and_why_not() -> None:
     looked_at = (
         Considered("a/small", True, "small", "mit", 22.7, 91.0, 512, 880.0, 117.0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,19 @@ async def test_another_that_cannot_serve_is_asked_about_again(world: World) -> N
         run = await driver.advance("r1")
         assert run.question is not None
         assert "bob/pickled" in run.question.text
+
+
+async def test_a_model_that_reads_less_than_the_texts_is_told(world: World, tmp_path: Path) -> None:
+    class Short(FakeSource):
+        async def model(self, task: TaskSpec) -> ModelChoice:
+            return replace(await super().model(task), max_length=16)
+
+    world.source = Short(world.home)
+    async with world.process() as driver:
+        await world.start(driver)
+        assert (await driver.advance("r1")).status is RunStatus.DONE
+        notes = [e.payload for e in await driver.deps.store.events("r1") if e.type is EventType.NOTE]
+    assert [n["level"] for n in notes if "tiny reads 16 tokens" in n["text"]] == ["warning"]
 
 
 async def test_yes_does_not_put_another_in_its_place(world: World) -> None:

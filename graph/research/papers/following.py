@@ -36,6 +36,11 @@ class Follow:
     value: Any
     reason: str
 
+    def told(self, own: Any) -> str:
+        """The reason, and what would be planned without the paper where that differs."""
+        differs = own is not None and own != self.value
+        return f"{self.reason} By myself I would take {own}." if differs else self.reason
+
 
 def short_title(paper: Paper) -> str:
     return paper.title if len(paper.title) <= TITLE_CHARS else paper.title[: TITLE_CHARS - 1].rstrip() + "…"

@@ -94,7 +94,9 @@ async def test_a_named_paper_is_followed_with_its_place_and_can_be_changed(world
         plan = (await said(driver, EventType.PLANNED))[0]["plan"]
         row = plan["hyperparameters"][0]
         assert (row["name"], row["value"]) == ("epochs", 4)
-        assert row["reason"] == f"Following page 4 of “{TITLE}”; say so to change it."
+        assert (
+            row["reason"] == f"Following page 4 of “{TITLE}”; say so to change it. By myself I would take 2."
+        )
         assert any(f"Following “{TITLE}”: learning_rate 3e-05, epochs 4." in note for note in plan["advice"])
         assert any("several values of batch_size" in note for note in plan["advice"])
         await answer(driver, "change epochs=1")
