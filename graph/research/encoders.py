@@ -101,6 +101,27 @@ def listed() -> tuple[Encoder, ...]:
     )
 
 
+# Where well-known models live whose names people write as they were before the Hub had namespaces for them.
+_OWNERS = (
+    ("distilbert-", "distilbert"),
+    ("distilroberta-", "distilbert"),
+    ("bert-", "google-bert"),
+    ("roberta-", "FacebookAI"),
+    ("xlm-roberta-", "FacebookAI"),
+    ("albert-", "albert"),
+    ("all-", "sentence-transformers"),
+    ("paraphrase-", "sentence-transformers"),
+)
+
+
+def with_owner(wanted: str) -> str:
+    """``distilbert-base-uncased`` with its namespace; what has one, or is not known, as it is."""
+    if "/" in wanted:
+        return wanted
+    owner = next((owner for start, owner in _OWNERS if wanted.casefold().startswith(start)), None)
+    return f"{owner}/{wanted}" if owner else wanted
+
+
 def speaks(encoder: Encoder, language: str) -> bool:
     return language in encoder.languages or "multilingual" in encoder.languages or len(encoder.languages) > 20
 

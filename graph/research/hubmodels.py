@@ -80,7 +80,7 @@ class HubModels:
         raise error or nothing
 
     async def _named(self, wanted: str, wish: Wish) -> ModelChoice:
-        repo, revision, _ = parse_id(wanted)
+        repo, revision, _ = parse_id(encoders.with_owner(wanted))
         info = await self._info(repo, revision)
         found = encoders.from_listing(_plain(info))
         files = _model_files(info)

@@ -108,6 +108,21 @@ def test_texts_longer_than_the_model_reads_are_told() -> None:
     assert encoders.too_short(replace(model, max_length=None), 5000) == ""
 
 
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("distilbert-base-uncased", "distilbert/distilbert-base-uncased"),
+        ("bert-base-uncased", "google-bert/bert-base-uncased"),
+        ("xlm-roberta-base", "FacebookAI/xlm-roberta-base"),
+        ("all-MiniLM-L6-v2", ENGLISH),
+        ("ada/bert-base-uncased", "ada/bert-base-uncased"),
+        ("something", "something"),
+    ],
+)
+def test_names_without_a_namespace(wanted: str, found: str) -> None:
+    assert encoders.with_owner(wanted) == found
+
+
 # -- through the Hub's client ---------------------------------------------------------------------------------
 
 
@@ -205,6 +220,12 @@ async def test_a_named_one_is_taken_with_what_speaks_against_it(server: HubServe
     server.add("model", german())
     choice = await source(server, tmp_path).model(replace(TASK, base_model="ada/german"))
     assert choice.reasons[0] == "you named it"
+    assert "though it is made for de, not for en" in choice.reasons
+
+
+async def test_a_name_from_before_namespaces_is_found(server: HubServer, tmp_path: Path) -> None:
+    choice = await source(server, tmp_path).model(replace(TASK, base_model="all-MiniLM-L6-v2"))
+    assert (choice.id, choice.considered) == (ENGLISH, ())
 
 
 @pytest.mark.parametrize(
