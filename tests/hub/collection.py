@@ -55,7 +55,10 @@ class Shelf:
 
 
 SHELF = tuple(Shelf(**item) for item in _CONTENTS["data_set"])
-TASKS: tuple[tuple[str, str], ...] = tuple((t["sentence"], t["right"]) for t in _CONTENTS["task"])
+TASKS, HELD_OUT = (
+    tuple((str(task["sentence"]), str(task["right"])) for task in _CONTENTS[name])
+    for name in ("task", "held_out")
+)
 
 
 def stock(hub: HubServer, shelf: Sequence[Shelf] = SHELF) -> None:
