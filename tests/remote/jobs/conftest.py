@@ -145,7 +145,34 @@ def facts(folder: Folder, baselines: Mapping[str, Any]) -> dict[str, Any]:
         "seconds": {"audit": 1.0},
         "baselines": baselines["leaderboard"],
         "attempts": [],
+        "reported": [reported("macro_f1", apart=""), reported("accuracy", apart="another metric")],
+        "official_test": True,
+        "paper": PAPER,
     }
+
+
+PAPER = {
+    "id": "2003.04807",
+    "title": f"On messages {HOSTILE}",
+    "url": "https://arxiv.org/abs/2003.04807",
+    "named": True,
+    "licence": "cc-by-4.0",
+    "facts": [{"field": "epochs", "value": 3, "page": 4, "quote": "three epochs", "where": ""}],
+    "results": [
+        {
+            "metric": "macro_f1", "value": 0.5, "model": HOSTILE, "split": "test", "page": 5, "where": "Table 2",
+            "same_data": True,
+        },
+    ],
+    "linked": [{"url": "https://github.com/ada/code", "licence": None, "note": "not looked up"}],
+}  # fmt: skip
+
+
+def reported(metric: str, *, apart: str) -> dict[str, Any]:
+    return {
+        "metric": metric, "value": 0.5, "model": f"ada/model {HOSTILE}", "source": "model card",
+        "url": "https://hub.example/ada/model", "split": "test", "where": "", "verified": False, "apart": apart,
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -78,6 +78,28 @@ def test_the_report_leads_with_the_verdict_and_links_what_exists(assessed: Make)
         assert "ann" in report
 
 
+def test_the_work_of_others_stands_in_the_report_and_not_among_our_rows(assessed: Make) -> None:
+    done = assessed("multiclass")
+    report = (done.out / "report.md").read_text(encoding="utf-8")
+    assert (
+        report.index("## What others report for this data")
+        < report.index("## The paper")
+        < report.index("## Plots")
+    )
+    assert "Not comparable with ours" in report
+    assert "Table 2, page 5" in report
+    assert "| epochs | 3 | 3 | same | page 4 |" in report
+    board = done.json("leaderboard.json")
+    assert [row["apart"] for row in board["reported"]] == ["", "another metric"]
+    assert {row["name"] for row in board["leaderboard"]} <= {
+        "majority",
+        "tfidf_lr",
+        "embedding_lr",
+        "model",
+        "human",
+    }
+
+
 @pytest.mark.parametrize("name", ["report.md", "model/README.md", "space/README.md"])
 def test_data_is_shown_and_never_obeyed(assessed: Make, name: str) -> None:
     text = (assessed("multiclass").out / name).read_text()
