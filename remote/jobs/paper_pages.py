@@ -57,6 +57,8 @@ class Cell:
 @dataclass(frozen=True, slots=True)
 class Line:
     cells: tuple[Cell, ...]
+    top: float = 0.0
+    bottom: float = 0.0
 
     @property
     def text(self) -> str:
@@ -259,7 +261,11 @@ def _line(row: Sequence[Word]) -> Line:
             cells[-1].append(word)
         else:
             cells.append([word])
-    return Line(tuple(Cell(_text(cell), cell[0].left, max(w.right for w in cell)) for cell in cells))
+    return Line(
+        tuple(Cell(_text(cell), cell[0].left, max(w.right for w in cell)) for cell in cells),
+        max(word.top for word in row),
+        min(word.bottom for word in row),
+    )
 
 
 def _text(words: Sequence[Word]) -> str:

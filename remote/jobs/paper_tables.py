@@ -65,7 +65,7 @@ def tables_of(page: Page) -> list[Table]:
             continue
         end = _caption_end(page.lines, index)
         caption = normal("\n".join(each.text for each in page.lines[index:end]))
-        body = _below(page.lines, end) or _above(page.lines, index)
+        body = _nearest(page.lines, index, end)
         if len(body) >= 2:
             head = next((i for i, row in enumerate(body) if _numbers(row)), len(body))
             tables.append(
@@ -78,6 +78,16 @@ def tables_of(page: Page) -> list[Table]:
                 )
             )
     return tables
+
+
+def _nearest(lines: Sequence[Line], start: int, end: int) -> list[Line]:
+    """The rows on the side of the caption ``lines[start:end]`` that they are nearer to."""
+    below, above = _below(lines, end), _above(lines, start)
+    if not (below and above):
+        return below or above
+    gap_below = abs(lines[end - 1].bottom - below[0].top)
+    gap_above = abs(above[-1].bottom - lines[start].top)
+    return below if gap_below <= gap_above else above
 
 
 def _caption_end(lines: Sequence[Line], start: int) -> int:

@@ -113,6 +113,19 @@ def test_a_narrow_table_beside_prose_keeps_its_rows(tmp_path: Path) -> None:
     ]
 
 
+def test_captions_may_stand_below_their_tables(tmp_path: Path) -> None:
+    sheet = pdfs.Sheet()
+    sheet.table([60, 200], 740, [["Model", "Acc."], ["RoBERTa", "94.8"]])
+    sheet.write(54, 712, "Table 1: Test accuracy on SST-2.")
+    sheet.table([60, 200], 670, [["Model", "F1"], ["DistilBERT", "91.3"]])
+    sheet.write(54, 642, "Table 2: Results on the CoLA dev set.")
+    results = read(tmp_path, pdfs.pdf([sheet]))["results"]
+    assert [(r["where"], r["model"], r["metric"], r["data"], r["split"]) for r in results] == [
+        ("Table 1", "RoBERTa", "accuracy", "SST-2", "test"),
+        ("Table 2", "DistilBERT", "f1", "CoLA", "validation"),
+    ]
+
+
 def test_the_list_of_references_is_about_other_papers(tmp_path: Path) -> None:
     body = read(tmp_path, pdfs.paper())
     assert 0.5 not in values(body, "learning_rate")
