@@ -15,6 +15,7 @@ from bot.views.payload import Payload
 COMPARED = 4  # candidates whose parts stand side by side
 REASONS = 3
 CLASSES = 6
+UNKNOWN = "not known"  # the reason of a part that nobody could look at
 _TITLE_CHARS = 60
 _REASON_CHARS = 90
 _PARTS = {
@@ -89,8 +90,8 @@ def _title(candidate: Payload) -> str:
 
 
 def _short_reasons(candidate: Payload) -> tuple[str, ...]:
-    """What it is about, then what costs it most; without parts, the first reasons."""
-    parts = [part for part in candidate.parts("parts") if part.text("reason")]
+    """What it is about, then what is known to cost it most; without parts, the first reasons."""
+    parts = [part for part in candidate.parts("parts") if part.text("reason") not in ("", UNKNOWN)]
     if not parts:
         return candidate.texts("reasons")[:REASONS]
     first = [part for part in parts if part.text("name") == "topic"]

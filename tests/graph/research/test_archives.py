@@ -23,7 +23,9 @@ def test_reads_a_member_of_an_archive_within_an_archive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no archive", tar_gz({"a": b"b"})[:-20], zip_of({"a": b"b"})[:-30]]
+    "content",
+    [b"", b"no archive", tar_gz({"a": b"b"})[:-20], zip_of({"a": b"b"})[:-30]],
+    ids=["empty", "none", "tar", "zip"],
 )
 def test_what_is_no_whole_archive_is_an_error_of_ours(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.tar.gz"
