@@ -43,7 +43,7 @@ def paper_read(story: Story, payload: Payload) -> Story:
                     ("From", f"{paper.text('url') or paper.text('id')} ({how})"),
                     ("Licence", paper.text("licence", "not stated")),
                     *named,
-                    ("Code and data", words.named(tuple(_linked(item) for item in paper.parts("linked")), 4)),
+                    ("Code and data", "; ".join(_linked(item) for item in paper.parts("linked")[:4])),
                 )
                 if value
             )
