@@ -12,7 +12,7 @@ from bot.console.blocks import card as on_console
 from bot.discord.render import render as on_discord
 from bot.present import present
 from bot.slack.blocks import render as on_slack
-from graph.literature import Paper, PaperFact, Reported
+from graph.literature import Linked, Paper, PaperFact, Reported
 from graph.names import EventType, Stage
 from graph.state import Considered, ModelChoice
 from tests.bot.slack.test_blocks import check
@@ -30,6 +30,7 @@ PAPER = Paper(
         PaperFact("learning_rate", 2e-5, 4, "a learning rate of 2e-5", "Table 3"),
         PaperFact("batch_size", (16, 32), 4, "batch sizes of 16 and 32"),
     ),
+    linked=(Linked("https://huggingface.co/datasets/ada/intents-of-many-kinds", "cc-by-4.0"),),
     notes=("Page 7 is scanned, so not read.",),
 )
 
@@ -57,6 +58,7 @@ def test_a_paper_shows_each_setting_with_its_place_and_words() -> None:
         ("batch size", "16 / 32", "p. 4", "“batch sizes of 16 and 32”"),
     )
     said = repr(card)
+    assert "huggingface.co/datasets/ada/intents-of-many-kinds (cc-by-4.0)" in said
     for words in (
         "you named it",
         "follows it in learning_rate",
