@@ -18,7 +18,7 @@ from bot.chat.memory import ChatMemory
 from bot.dispatch import Dispatch
 from bot.doctor import Check, Probes, asks_for_slack
 from bot.settings import Settings, database_path
-from graph.deps import Deps, Library, Publisher, Recipes, Source
+from graph.deps import Deps, Literature, Publisher, Recipes, Source
 from graph.driver import Driver
 from graph.errors import SourceError
 from graph.files import read_json
@@ -30,7 +30,7 @@ from graph.research.hub import HubSource
 from graph.research.hubclient import HubClient
 from graph.research.localfile import LocalFileSource
 from graph.research.papers.arxiv import Arxiv
-from graph.research.papers.library import PaperLibrary
+from graph.research.papers.source import PaperSource
 from graph.store.checkpoints import sqlite_saver
 from graph.store.sqlite import SqliteStore
 from graph.store.surfaces import SurfaceTables
@@ -62,7 +62,7 @@ class Parts:
     sources: Sequence[Source] | None = None
     publishers: Mapping[str, Publisher] | None = None
     recipes: Recipes | None = None
-    library: Library | None = None
+    literature: Literature | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.time
     new_id: Callable[[], str] | None = None
@@ -85,7 +85,7 @@ async def open_app(settings: Settings, parts: Parts = Parts()) -> AsyncIterator[
                 now=parts.now,
                 budgets=settings.ceilings(),
                 publish_to=settings.publish_to,
-                library=parts.library or library(settings, home),
+                literature=parts.literature or literature(settings, home),
             )
             driver, access = Driver(deps, saver, parts.clock), settings.access()
             dispatch = Dispatch(deps, driver, access, parts.new_id or new_run_id)
@@ -139,11 +139,11 @@ def sources(settings: Settings, home: Path) -> list[Source]:
     ]
 
 
-def library(settings: Settings, home: Path) -> PaperLibrary:
+def literature(settings: Settings, home: Path) -> PaperSource:
     client = HubClient(settings.hf_endpoint, settings.hf_token, error=SourceError)
     folder = home.absolute() / "papers"
     answers = AnswerCache(folder / "answers", settings.hf_endpoint or "the default", settings.hf_token)
-    return PaperLibrary(client, Arxiv(settings.arxiv_url), folder, answers)
+    return PaperSource(client, Arxiv(settings.arxiv_url), folder, answers)
 
 
 def publishers(settings: Settings) -> dict[str, Publisher]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from graph.literature import Library
+from graph.literature import Literature
 from graph.names import EventType, RunStatus, Stage, TaskFamily
 from graph.state import (
     Answer,
@@ -364,7 +364,7 @@ class Deps:
     fence: int = 0
     budgets: Budgets = Budgets()  # this installation's, whatever the request says
     publish_to: str | None = None  # where to publish when the request names no place
-    library: Library | None = None  # None: no papers are looked for
+    literature: Literature | None = None  # None: no papers are looked for
 
     def at(self) -> str:
         return self.now().isoformat(timespec="milliseconds")
@@ -382,7 +382,7 @@ __all__ = [
     "Event",
     "Hyperparameter",
     "Lease",
-    "Library",
+    "Literature",
     "Publication",
     "PublishFile",
     "PublishedRepo",

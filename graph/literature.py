@@ -93,7 +93,7 @@ class PaperFile:
     licence: str | None = None
 
 
-class Library(Protocol):
+class Literature(Protocol):
     """Papers and prior results. Only ``fetch`` raises for what it cannot do: SourceError with a sentence and a hint."""
 
     async def search(self, task: TaskSpec) -> str | None:

@@ -136,6 +136,11 @@ class HubClient:
                     raise
                 wait_s = self._wait_s(what, error, attempt)
                 self._pause(error, wait_s)
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                # The client's ways of saying that an answer is no JSON, or no such thing as it expects.
+                detail = f"What came as the Hub's answer for {what} cannot be understood."
+                hint = "Check HF_ENDPOINT, and whether a proxy or a login page answers in the Hub's place."
+                raise self.error(detail, hint) from error
             await self.sleep(wait_s)
             self._quiet_until = min(self._quiet_until, self.clock())
         raise AssertionError("the last attempt returns or raises")

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from graph.errors import SourceError
 from graph.names import FailureKind
@@ -26,20 +26,19 @@ from graph.research.encoders import Encoder, Wish
 from graph.research.hubclient import HubClient
 from graph.research.hubinfo import DOWNLOAD_TIMEOUT_S, bytes_of, card_of, languages_of, parse_id, paths_of
 from graph.research.licences import licence_from_tags
-from graph.research.modellist import list_models
 from graph.research.packages import disk_errors, locked
 from graph.state import Considered, ModelChoice, TaskSpec
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-    from huggingface_hub.hf_api import ModelInfo
+    from huggingface_hub.hf_api import ExpandModelProperty_T, ModelInfo
 
 MAX_MODEL_BYTES = 4 << 30
 TRIED = 3  # candidates whose pages are opened, one after the other, until one can be had
 FOUND = 20
 SHOWN = 8
 MEMORY_SHARE = 0.7  # of this machine's that a training may take
-_EXPAND = [
+_EXPAND: Final[list[ExpandModelProperty_T]] = [
     "cardData", "config", "downloads", "gated", "safetensors", "sha", "siblings", "tags",
 ]  # fmt: skip
 _BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
@@ -134,7 +133,10 @@ class HubModels:
         if kept is None:
             try:
                 infos = await self.client.call(
-                    "the list of base models", lambda api: list_models(api, filters, _EXPAND, FOUND)
+                    "the list of base models",
+                    lambda api: list(
+                        api.list_models(filter=filters, sort="downloads", limit=FOUND, expand=_EXPAND)
+                    ),
                 )
             except SourceError:
                 return []

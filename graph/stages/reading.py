@@ -57,23 +57,23 @@ async def read_paper(state: RunState, context: Context) -> RunState:
 
 
 async def _search(state: RunState, context: Context) -> str | None:
-    library = context.deps.library
-    return await library.search(state["task"]) if library else None
+    literature = context.deps.literature
+    return await literature.search(state["task"]) if literature else None
 
 
 async def _read(state: RunState, context: Context, wanted: str, *, named: bool) -> Paper:
-    library = context.deps.library
-    if library is None:
+    literature = context.deps.literature
+    if literature is None:
         raise SourceError("I cannot read papers here.", "Go on without it.", FailureKind.DENIED)
     _check_reach(wanted, state["request"].files_below)
     folder = context.dir / "raw" / "paper"
-    file = await library.fetch(wanted, folder)
+    file = await literature.fetch(wanted, folder)
     body = await _parsed(context, file, state["request"].allow_unisolated)
     paper = paper_of(
         body, id=file.id, source=file.source, url=file.url, sha256=file.sha256, named=named, licence=file.licence
     )  # fmt: skip
     urls = [str(fact.value) for fact in paper.facts if fact.field == "link"]
-    paper = replace(paper, title=file.title or paper.title, linked=await library.licences(urls))
+    paper = replace(paper, title=file.title or paper.title, linked=await literature.licences(urls))
     write_json(context.dir / "paper.json", {**body, **_beside(paper)})
     recipe_has = _recipe_has(state, context)
     await context.say(
@@ -155,11 +155,11 @@ def _ask(context: Context, error: GraphError | BackendError) -> Question:
 
 async def prior_results(state: RunState, context: Context, data: DataFiles) -> tuple[Reported, ...]:
     """What others published for the data: cards of Hub models, and the paper that was read."""
-    library, paper = context.deps.library, state.get("paper")
+    literature, paper = context.deps.literature, state.get("paper")
     reported: tuple[Reported, ...] = ()
-    if library is not None:
+    if literature is not None:
         try:
-            reported = await library.reported(data.candidate)
+            reported = await literature.reported(data.candidate)
         except SourceError as error:
             await context.note(f"I found no prior results: {error.detail}")
     reported += from_paper(paper, data.candidate) if paper else ()

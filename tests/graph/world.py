@@ -12,7 +12,7 @@ from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from graph.deps import Deps, Library, Publication, PublishFile, Recipe, Source, Steps, Verify
+from graph.deps import Deps, Literature, Publication, PublishFile, Recipe, Source, Steps, Verify
 from graph.driver import Driver
 from graph.errors import SourceError
 from graph.names import TaskFamily
@@ -245,7 +245,7 @@ class World:
     backend: FakeBackend | None = None
     source: Source | None = None
     publisher: FakePublisher = field(default_factory=FakePublisher)
-    library: Library | None = None
+    literature: Literature | None = None
     ticks: int = 0
 
     def now(self) -> datetime:
@@ -263,7 +263,7 @@ class World:
             recipes=FakeRecipes(self.home),
             home=self.home,
             now=self.now,
-            library=self.library,
+            literature=self.literature,
         )
 
     @asynccontextmanager

@@ -77,12 +77,14 @@ class Repo:
 class Fault:
     """What goes wrong the next ``times`` times that ``method path`` matches ``pattern``.
 
-    ``kind``: "status" (answer with it), "truncate" (half a body), "lost" (done, but the connection drops).
+    ``kind``: "status" (answer with it), "body" (200 and this), "truncate" (half a body), "lost" (done, but the
+    connection drops).
     """
 
     pattern: str
     kind: str = "status"
     status: int = 500
+    body: bytes = b""
     times: int = 1
     headers: dict[str, str] = field(default_factory=dict)
     skip: int = 0  # matching requests that still go well before
@@ -164,6 +166,8 @@ class HubServer:
     async def _answer(self, request: web.Request, handler: Any, fault: Fault | None) -> web.StreamResponse:
         if fault and fault.kind == "status":
             return web.json_response({"error": "fault"}, status=fault.status, headers=fault.headers)
+        if fault and fault.kind == "body":
+            return web.Response(body=fault.body, headers=fault.headers)
         response: web.StreamResponse = await handler(request)
         if isinstance(response, web.Response) and isinstance(response.body, bytes):
             self.bytes_sent += len(response.body)

@@ -9,19 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from graph.errors import SourceError
 from graph.literature import Reported
 from graph.research.hubclient import HubClient
-from graph.research.modellist import list_models
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-    from huggingface_hub.hf_api import ModelInfo
+    from huggingface_hub.hf_api import ExpandModelProperty_T, ModelInfo
 
 MODELS = 50
-_EXPAND = ["cardData", "downloads", "model-index", "tags"]
+_EXPAND: Final[list[ExpandModelProperty_T]] = ["cardData", "downloads", "model-index", "tags"]
 _METRICS = {
     "accuracy": "accuracy", "acc": "accuracy", "f1": "f1", "f1_macro": "macro_f1", "macro_f1": "macro_f1",
     "f1-macro": "macro_f1", "macro f1": "macro_f1", "f1 macro": "macro_f1", "macro-f1": "macro_f1",
@@ -51,7 +50,8 @@ async def reported_by_models(hub: HubClient, dataset_id: str) -> tuple[Reported,
 
 
 def _models(dataset: str, api: HfApi) -> list[ModelInfo]:
-    return list_models(api, [f"dataset:{dataset}"], _EXPAND, MODELS)
+    found = api.list_models(filter=f"dataset:{dataset}", sort="downloads", limit=MODELS, expand=_EXPAND)
+    return list(found)
 
 
 def reported_of(info: ModelInfo, names: Iterable[str], url: str) -> list[Reported]:

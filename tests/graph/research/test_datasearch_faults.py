@@ -116,6 +116,21 @@ async def test_nonsense_of_the_viewer_counts_as_no_answer(world: World, nonsense
     assert best(await world.search())
 
 
+@pytest.mark.parametrize(
+    "nonsense", [b"<html>Please log in</html>", b"[1, 2]", b'"hello"', b"7", b"\xff", b"null"]
+)
+async def test_nonsense_in_the_hubs_place_is_an_error_of_ours(world: World, nonsense: bytes) -> None:
+    world.server.faults = [Fault("GET /api/", "body", body=nonsense, times=100)]
+    with pytest.raises(SourceError, match="cannot be understood") as raised:
+        await world.search()
+    assert "HF_ENDPOINT" in raised.value.hint
+
+
+async def test_one_nonsensical_answer_costs_itself_only(world: World) -> None:
+    world.server.faults = [Fault("GET /api/datasets", "body", body=b"<html>", skip=1)]
+    assert best(await world.search()) == RIGHT
+
+
 async def test_an_answer_without_end_is_not_read_to_its_end(world: World) -> None:
     world.server.viewer[RIGHT]["first-rows"] = b'{"rows": [' + b"1," * (6 << 20)
     assert best(await world.search()) == RIGHT

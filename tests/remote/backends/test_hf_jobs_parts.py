@@ -309,9 +309,9 @@ def test_a_job_gets_no_variable_that_is_not_named(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_what_is_not_there_in_this_version() -> None:
     here = f"pytest=={pytest.__version__}"
-    assert missing([here, "pytest==0.0.1", "no-such-library==1", "pytest>=1"]) == [
+    assert missing([here, "pytest==0.0.1", "no-such-literature==1", "pytest>=1"]) == [
         "pytest==0.0.1",
-        "no-such-library==1",
+        "no-such-literature==1",
         "pytest>=1",
     ]
 

@@ -1,4 +1,4 @@
-"""A paper in a run: read, followed, asked about, left out. Real store, graph, library and server; fake jobs."""
+"""A paper in a run: read, followed, asked about, left out. Real store, graph, literature and server; fake jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graph.errors import SourceError
 from graph.names import EventType, RunStatus, Stage
 from graph.research.hubclient import HubClient
 from graph.research.papers.arxiv import Arxiv
-from graph.research.papers.library import PaperLibrary
+from graph.research.papers.source import PaperSource
 from remote.backends.fake import Failure, Reply
 from remote.protocol import FailureKind
 from tests.graph.world import World, good_script
@@ -68,8 +68,8 @@ async def server() -> AsyncIterator[HubServer]:
 def world(tmp_path: Path, server: HubServer) -> World:
     client = HubClient(server.url, None, error=SourceError, sleep=no_wait)
     script = good_script() | {"paper": Reply({}, files={"paper.json": json.dumps(READ)})}
-    library = PaperLibrary(client, Arxiv(server.url), tmp_path / "papers")
-    return World(tmp_path / "home", script=script, library=library)
+    literature = PaperSource(client, Arxiv(server.url), tmp_path / "papers")
+    return World(tmp_path / "home", script=script, literature=literature)
 
 
 async def said(driver: Driver, type_: EventType) -> list[dict[str, Any]]:

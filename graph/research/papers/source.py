@@ -29,8 +29,8 @@ LOOKED_UP = 4  # repositories of one paper
 
 
 @dataclass(frozen=True, slots=True)
-class PaperLibrary:
-    """A :class:`graph.literature.Library`."""
+class PaperSource:
+    """A :class:`graph.literature.Literature`."""
 
     hub: HubClient
     arxiv: Arxiv

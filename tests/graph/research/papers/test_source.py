@@ -16,8 +16,8 @@ from graph.research.cache import AnswerCache
 from graph.research.hubclient import HubClient
 from graph.research.papers import arxiv
 from graph.research.papers.arxiv import Arxiv, entry_of, licence_id
-from graph.research.papers.library import PaperLibrary
 from graph.research.papers.reference import Reference, reference
+from graph.research.papers.source import PaperSource
 from graph.state import Candidate, TaskSpec
 from tests.hub.server import Fault, HubServer, Repo
 from tests.remote.jobs import pdfs
@@ -43,9 +43,9 @@ async def server() -> AsyncIterator[HubServer]:
 
 
 @pytest.fixture
-def library(server: HubServer, tmp_path: Path) -> PaperLibrary:
+def literature(server: HubServer, tmp_path: Path) -> PaperSource:
     client = HubClient(server.url, None, error=SourceError, sleep=no_wait)
-    return PaperLibrary(client, Arxiv(server.url), tmp_path / "papers")
+    return PaperSource(client, Arxiv(server.url), tmp_path / "papers")
 
 
 @pytest.mark.parametrize(
@@ -69,23 +69,23 @@ def test_what_names_a_paper(wanted: str, found: Reference | None) -> None:
 
 
 async def test_a_paper_comes_with_title_licence_and_hash_and_is_kept(
-    library: PaperLibrary, server: HubServer, tmp_path: Path
+    literature: PaperSource, server: HubServer, tmp_path: Path
 ) -> None:
-    file = await library.fetch(NUMBER, tmp_path / "run")
+    file = await literature.fetch(NUMBER, tmp_path / "run")
     assert (file.title, file.licence, file.source) == ("Intent & banking questions", "cc-by-4.0", "arxiv")
     assert Path(file.path).read_bytes() == pdfs.paper()
     assert len(file.sha256) == 64
     server.requests.clear()
-    again = await library.fetch(f"https://huggingface.co/papers/{NUMBER}", tmp_path / "other")
+    again = await literature.fetch(f"https://huggingface.co/papers/{NUMBER}", tmp_path / "other")
     assert again.url == f"{server.url}/papers/{NUMBER}"
     assert [r for r in server.requests if "/pdf/" in r] == []
 
 
 async def test_without_its_description_the_paper_still_comes(
-    library: PaperLibrary, server: HubServer, tmp_path: Path
+    literature: PaperSource, server: HubServer, tmp_path: Path
 ) -> None:
     server.faults = [Fault("GET /api/query", status=500, times=9)]
-    file = await library.fetch(NUMBER, tmp_path / "run")
+    file = await literature.fetch(NUMBER, tmp_path / "run")
     assert (file.title, file.licence) == ("", None)
 
 
@@ -99,63 +99,67 @@ async def test_without_its_description_the_paper_still_comes(
     ],
 )
 async def test_what_arxiv_says_no_to(
-    library: PaperLibrary, server: HubServer, tmp_path: Path, status: int, words: str, kind: FailureKind
+    literature: PaperSource, server: HubServer, tmp_path: Path, status: int, words: str, kind: FailureKind
 ) -> None:
     server.faults = [Fault("GET /pdf", status=status, times=9)]
     with pytest.raises(SourceError) as caught:
-        await library.fetch(NUMBER, tmp_path / "run")
+        await literature.fetch(NUMBER, tmp_path / "run")
     assert words in caught.value.detail
     assert caught.value.kind is kind
     assert caught.value.hint
 
 
 async def test_a_file_that_breaks_off_is_not_kept(
-    library: PaperLibrary, server: HubServer, tmp_path: Path
+    literature: PaperSource, server: HubServer, tmp_path: Path
 ) -> None:
     server.faults = [Fault("GET /pdf", kind="truncate")]
     with pytest.raises(SourceError, match="cannot be reached"):
-        await library.fetch(NUMBER, tmp_path / "run")
+        await literature.fetch(NUMBER, tmp_path / "run")
     assert list((tmp_path / "papers").iterdir()) == []
-    assert Path((await library.fetch(NUMBER, tmp_path / "run")).path).read_bytes() == pdfs.paper()
+    assert Path((await literature.fetch(NUMBER, tmp_path / "run")).path).read_bytes() == pdfs.paper()
 
 
 async def test_a_file_too_large_is_given_up_on_the_way(
-    library: PaperLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    literature: PaperSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(arxiv, "MAX_PDF_BYTES", 1000)
     with pytest.raises(SourceError, match="over"):
-        await library.fetch(NUMBER, tmp_path / "run")
+        await literature.fetch(NUMBER, tmp_path / "run")
     assert list((tmp_path / "papers").iterdir()) == []
 
 
-async def test_no_arxiv_is_one_sentence(tmp_path: Path, library: PaperLibrary) -> None:
-    nobody = replace(library, arxiv=Arxiv("http://127.0.0.1:9"))
+async def test_no_arxiv_is_one_sentence(tmp_path: Path, literature: PaperSource) -> None:
+    nobody = replace(literature, arxiv=Arxiv("http://127.0.0.1:9"))
     with pytest.raises(SourceError, match="cannot be reached"):
         await nobody.fetch(NUMBER, tmp_path / "run")
 
 
 @pytest.mark.parametrize(("content", "words"), [(None, "There is no file"), (b"", "is empty")])
 async def test_a_file_of_ones_own_that_is_not_there(
-    library: PaperLibrary, tmp_path: Path, content: bytes | None, words: str
+    literature: PaperSource, tmp_path: Path, content: bytes | None, words: str
 ) -> None:
     if content is not None:
         (tmp_path / "mine.pdf").write_bytes(content)
     with pytest.raises(SourceError, match=words):
-        await library.fetch(str(tmp_path / "mine.pdf"), tmp_path / "run")
+        await literature.fetch(str(tmp_path / "mine.pdf"), tmp_path / "run")
 
 
-async def test_search_takes_what_shares_words_with_the_task(library: PaperLibrary, server: HubServer) -> None:
+async def test_search_takes_what_shares_words_with_the_task(
+    literature: PaperSource, server: HubServer
+) -> None:
     server.add("paper", Repo("1901.00001", {}, card={"title": "Banking on weather"}))
-    assert await library.search(TASK) == NUMBER
-    assert await library.search(replace(TASK, keywords=("weather", "rain"))) is None
+    assert await literature.search(TASK) == NUMBER
+    assert await literature.search(replace(TASK, keywords=("weather", "rain"))) is None
     assert sum("/api/papers/search" in r for r in server.requests) == 2
 
 
-async def test_answers_are_kept_for_a_while(library: PaperLibrary, server: HubServer, tmp_path: Path) -> None:
+async def test_answers_are_kept_for_a_while(
+    literature: PaperSource, server: HubServer, tmp_path: Path
+) -> None:
     server.add("model", trained(result(0.9)))
     now = [1000.0]
     cache = AnswerCache(tmp_path / "answers", server.url, None, clock=lambda: now[0])
-    keeping = replace(library, cache=cache)
+    keeping = replace(literature, cache=cache)
     first = (await keeping.search(TASK), await keeping.reported(BANKING))
     asked = [r for r in server.requests if r != "GET /api/datasets"]
     assert len(asked) == 3
@@ -167,10 +171,12 @@ async def test_answers_are_kept_for_a_while(library: PaperLibrary, server: HubSe
     assert sum("/api/papers/search" in r for r in server.requests) == 2
 
 
-async def test_an_answer_that_is_no_list_of_papers_is_none(library: PaperLibrary, server: HubServer) -> None:
+async def test_an_answer_that_is_no_list_of_papers_is_none(
+    literature: PaperSource, server: HubServer
+) -> None:
     server.add("paper", Repo("1", {}, card={"title": {"not": "a title"}}))
     server.repos["paper", NUMBER].card["title"] = "Weather"
-    assert await library.search(TASK) is None
+    assert await literature.search(TASK) is None
 
 
 @pytest.mark.parametrize(
@@ -200,7 +206,7 @@ def test_licences_by_their_addresses(address: str, found: str | None) -> None:
     assert licence_id(address) == found
 
 
-async def test_licences_of_repositories(library: PaperLibrary, server: HubServer) -> None:
+async def test_licences_of_repositories(literature: PaperSource, server: HubServer) -> None:
     server.add("dataset", Repo("ada/intents", {}, tags=["license:cc-by-4.0"]))
     server.add("model", Repo("ada/bare", {}))
     urls = [
@@ -210,7 +216,7 @@ async def test_licences_of_repositories(library: PaperLibrary, server: HubServer
         "https://github.com/ada/code",
         "https://huggingface.co/ada/never-asked",
     ]
-    assert await library.licences(urls) == (
+    assert await literature.licences(urls) == (
         Linked(urls[0], "cc-by-4.0"),
         Linked(urls[1], None, "its page states none"),
         Linked(urls[2], None, "The Hub has no repository ada/gone, or not for you."),
@@ -236,12 +242,12 @@ def result(
     }
 
 
-async def test_results_in_the_cards_of_models(library: PaperLibrary, server: HubServer) -> None:
+async def test_results_in_the_cards_of_models(literature: PaperSource, server: HubServer) -> None:
     server.add("model", trained(result(0.921), result(93.4), result(88.0, "f1_macro", split="validation")))
     server.add("model", trained(result(0.5, data="other/data"), name="ada/elsewhere"))
     server.add("model", trained(result(0.9, data="banking77"), name="ada/old", tags=("dataset:banking77",)))
     server.add("model", trained(result(0.99), name="ada/untagged", tags=()))
-    rows = await library.reported(BANKING)
+    rows = await literature.reported(BANKING)
     assert [(r.model, r.metric, r.value, r.split) for r in rows] == [
         ("ada/model", "accuracy", 0.934, "test"),
         ("ada/model", "accuracy", 0.921, "test"),
@@ -253,25 +259,27 @@ async def test_results_in_the_cards_of_models(library: PaperLibrary, server: Hub
 
 
 @pytest.mark.parametrize("value", ["high", None, True, float("nan"), 1e9, [0.9]])
-async def test_what_is_no_score_is_left_out(library: PaperLibrary, server: HubServer, value: Any) -> None:
+async def test_what_is_no_score_is_left_out(literature: PaperSource, server: HubServer, value: Any) -> None:
     server.add("model", trained(result(value)))
-    assert await library.reported(BANKING) == ()
+    assert await literature.reported(BANKING) == ()
 
 
-async def test_a_broken_index_is_left_out(library: PaperLibrary, server: HubServer) -> None:
+async def test_a_broken_index_is_left_out(literature: PaperSource, server: HubServer) -> None:
     broken = Repo(
         "ada/broken", {}, tags=["dataset:PolyAI/banking77"], card={"model-index": [3, {"results": "x"}]}
     )
     server.add("model", broken)
     server.add("model", trained(result(0.9)))
-    assert [r.model for r in await library.reported(BANKING)] == ["ada/model"]
+    assert [r.model for r in await literature.reported(BANKING)] == ["ada/model"]
 
 
-async def test_without_an_answer_there_are_no_prior_results(library: PaperLibrary, server: HubServer) -> None:
+async def test_without_an_answer_there_are_no_prior_results(
+    literature: PaperSource, server: HubServer
+) -> None:
     server.faults = [Fault("GET /api/models", status=500, times=99)]
-    assert await library.reported(BANKING) == ()
+    assert await literature.reported(BANKING) == ()
 
 
-async def test_nobody_is_asked_about_a_persons_own_file(library: PaperLibrary, server: HubServer) -> None:
-    assert await library.reported(replace(BANKING, source="file")) == ()
+async def test_nobody_is_asked_about_a_persons_own_file(literature: PaperSource, server: HubServer) -> None:
+    assert await literature.reported(replace(BANKING, source="file")) == ()
     assert server.requests == []
