@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from graph.state import Request
 
     Command = Callable[[App, argparse.Namespace], Awaitable[int]]
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 OK, FAILED, USAGE, WAITING, CANCELLED = 0, 1, 2, 3, 130
 
@@ -49,7 +50,12 @@ def parser() -> argparse.ArgumentParser:
         prog="intern", description="A machine-learning intern: one sentence in, a model out."
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_add_run, _add_steering, _add_afterwards, _add_publishing, _add_serving):
+        add(commands)
+    return top
 
+
+def _add_run(commands: Commands) -> None:
     run = commands.add_parser("run", help="start a run")
     run.add_argument("sentence", help="what you want, in one sentence")
     run.add_argument("--data", metavar="FILE|HUB_ID", help="your file, or a data set of the Hub")
@@ -74,6 +80,8 @@ def parser() -> argparse.ArgumentParser:
     )
     _json(run)
 
+
+def _add_steering(commands: Commands) -> None:
     for name, text in (
         ("resume", "go on after a crash, a failure or a decision"),
         ("show", "one run's story so far"),
@@ -91,6 +99,9 @@ def parser() -> argparse.ArgumentParser:
     _json(decide)
     cancel = commands.add_parser("cancel", help="stop a run")
     cancel.add_argument("run", metavar="RUN")
+
+
+def _add_afterwards(commands: Commands) -> None:
     ask = commands.add_parser("try", help="ask a run's model")
     ask.add_argument("run", metavar="RUN")
     ask.add_argument("text", nargs="+", metavar="TEXT")
@@ -106,6 +117,9 @@ def parser() -> argparse.ArgumentParser:
     again = commands.add_parser("reproduce", help="train again from the recorded inputs and compare")
     again.add_argument("run", metavar="RUN")
     again.add_argument("--fresh", action="store_true", help="fetch data and base model again, same revisions")
+
+
+def _add_publishing(commands: Commands) -> None:
     publish = commands.add_parser("publish", help="publish a run that asks whether to, or list what would go")
     publish.add_argument("run", metavar="RUN")
     publish.add_argument("place", metavar="PLACE", nargs="?", help="folder:PATH or hub:OWNER/NAME")
@@ -116,6 +130,9 @@ def parser() -> argparse.ArgumentParser:
     back.add_argument("run", metavar="RUN")
     back.add_argument("--keep", action="store_true", help="make it private instead of deleting it")
     back.add_argument("--yes", action="store_true", help="do not ask again")
+
+
+def _add_serving(commands: Commands) -> None:
     doctor = commands.add_parser("doctor", help="what works here, and how to mend what does not")
     doctor.add_argument("--sweep", action="store_true", help="stop rented jobs that no run owns any more")
     commands.add_parser("slack", help="serve Slack; with SQLite, move its runs too")
@@ -123,7 +140,6 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("worker", help="move every run that can move")
     commands.add_parser("serve", help="all of it in one process")
     commands.add_parser("release", help="bring the database up to date (before a new version starts)")
-    return top
 
 
 def _json(command: argparse.ArgumentParser) -> None:

@@ -198,19 +198,11 @@ class Driver:
         await store.update_run(
             run.id, fence=deps.fence, at=deps.at(), status=RunStatus.RUNNING, stage=stage, clear_question=True
         )
+        told = ("kind", "value", "actor", "actor_name", "surface", "why", "price_usd")
         await store.append(
             run.id,
             EventType.DECIDED,
-            {
-                "question_id": question.id,
-                "kind": held.kind,
-                "value": held.value,
-                "actor": held.actor,
-                "actor_name": held.actor_name,
-                "surface": held.surface,
-                "why": held.why,
-                "price_usd": held.price_usd,
-            },
+            {"question_id": question.id, **{name: getattr(held, name) for name in told}},
             at=deps.at(),
             stage=stage,
             key=f"decided-{question.id}",

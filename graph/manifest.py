@@ -78,35 +78,15 @@ def manifest(
     decisions: Sequence[Decision],
     failure: Failure | None,
 ) -> dict[str, Any]:
-    data, audit, plan = state.get("data"), state.get("audit"), state.get("plan")
-    training, model, script = state.get("training"), state.get("model"), state.get("script")
+    plan, training, script = state.get("plan"), state.get("training"), state.get("script")
     return {
         "run_id": run_id,
         "status": status.value,
         "finished": status.ended,
         "task": plain(state.get("task")),
         "request": plain(state["request"]),
-        "data": {
-            "id": data.candidate.id,
-            "source": data.candidate.source,
-            "title": data.candidate.title,
-            "revision": data.candidate.revision,
-            "licence": data.candidate.licence,
-            "attribution": data.candidate.attribution,
-            "sha256": plain(data.sha256),
-            "splits": plain(audit.rows) if audit else {},
-            "split_sha256": plain(audit.split_sha256) if audit else {},
-        }
-        if data
-        else None,
-        "base_model": {
-            "id": model.id,
-            "source": model.source,
-            "revision": model.revision,
-            "licence": model.licence,
-        }
-        if model
-        else None,
+        "data": _data(state),
+        "base_model": _base_model(state),
         "paper": _paper(state),
         "code": {
             "recipe": script.recipe if script else None,
@@ -119,17 +99,7 @@ def manifest(
         "decisions": plain(list(decisions)),
         "attempts": plain(state.get("attempts", ())),
         "machines_tried": plain(state.get("tried", ())),
-        "seconds": {
-            "total": round(seconds_of(events), 1),
-            "training_estimated": plan.estimated_s if plan else None,
-            "training_here": plan.here_s if plan else None,
-            "training_actual": training.seconds if training else None,
-            "by_stage": {
-                e.stage.value: e.payload["seconds"]
-                for e in events
-                if e.type is EventType.STAGE_FINISHED and e.stage
-            },
-        },
+        "seconds": _seconds(state, events),
         "usd": {
             "estimated": plan.estimated_usd if plan else None,
             "ceiling": plan.ceiling_usd if plan else None,
@@ -139,6 +109,43 @@ def manifest(
         "metrics": plain(state.get("evaluation", {}).get("metrics", {})),
         "publication": plain(state.get("publication")),
         "failure": plain(failure),
+    }
+
+
+def _data(state: RunState) -> dict[str, Any] | None:
+    data, audit = state.get("data"), state.get("audit")
+    if data is None:
+        return None
+    candidate = data.candidate
+    return {
+        "id": candidate.id,
+        "source": candidate.source,
+        "title": candidate.title,
+        "revision": candidate.revision,
+        "licence": candidate.licence,
+        "attribution": candidate.attribution,
+        "sha256": plain(data.sha256),
+        "splits": plain(audit.rows) if audit else {},
+        "split_sha256": plain(audit.split_sha256) if audit else {},
+    }
+
+
+def _base_model(state: RunState) -> dict[str, Any] | None:
+    model = state.get("model")
+    if model is None:
+        return None
+    return {key: getattr(model, key) for key in ("id", "source", "revision", "licence")}
+
+
+def _seconds(state: RunState, events: Sequence[Event]) -> dict[str, Any]:
+    plan, training = state.get("plan"), state.get("training")
+    finished = [e for e in events if e.type is EventType.STAGE_FINISHED and e.stage]
+    return {
+        "total": round(seconds_of(events), 1),
+        "training_estimated": plan.estimated_s if plan else None,
+        "training_here": plan.here_s if plan else None,
+        "training_actual": training.seconds if training else None,
+        "by_stage": {e.stage.value: e.payload["seconds"] for e in finished if e.stage},
     }
 
 

@@ -11,37 +11,10 @@ from remote.backend import Program
 
 
 async def run(state: RunState, context: Context) -> RunState:
-    audit, script = state["audit"], state["script"]
     ref = await jobs.submit(
         context,
         "probe",
-        (
-            Program(
-                "smoke",
-                "smoke",
-                {
-                    "script": "in/train.py",
-                    "family": audit.family.value,
-                    "labels": list(audit.labels),
-                    "config": dict(script.config),
-                    "rows": 32,
-                },
-            ),
-            Program(
-                "baselines",
-                "baselines",
-                {
-                    "family": audit.family.value,
-                    "labels": list(audit.labels),
-                    "metric": metric_of(state),
-                    "train_file": "in/train.jsonl",
-                    "validation_file": "in/validation.jsonl",
-                    "base_model": "in/base_model",
-                    "seed": state["request"].seed,
-                    "max_length": script.config.get("max_length", 128),
-                },
-            ),
-        ),
+        _programs(state),
         training_inputs(state, context),
         HEAVY,
         allow_unisolated=state["request"].allow_unisolated,
@@ -64,3 +37,18 @@ async def run(state: RunState, context: Context) -> RunState:
     )
     failed = Attempt(context.stage, kind, outcome.detail)
     return RunState(attempts=(*state.get("attempts", ()), failed))
+
+
+def _programs(state: RunState) -> tuple[Program, ...]:
+    audit, script = state["audit"], state["script"]
+    what = {"family": audit.family.value, "labels": list(audit.labels)}
+    smoke = {"script": "in/train.py", "config": dict(script.config), "rows": 32}
+    baselines = {
+        "metric": metric_of(state),
+        "train_file": "in/train.jsonl",
+        "validation_file": "in/validation.jsonl",
+        "base_model": "in/base_model",
+        "seed": state["request"].seed,
+        "max_length": script.config.get("max_length", 128),
+    }
+    return Program("smoke", "smoke", what | smoke), Program("baselines", "baselines", what | baselines)

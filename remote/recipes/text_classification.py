@@ -1219,16 +1219,14 @@ def run(job: Job) -> dict[str, Any]:
     if not job.team.leads:
         return {}
     with job.phase("package"):
-        settings = {
-            "family": config.family,
-            "labels": list(config.labels),
+        fixed = {
             "max_length": max_length,
-            "pooling": "mean",
             "frozen_layers": state.frozen,
             "target_mean": mean,
             "target_std": std,
-            **NOTHING_FITTED,
         }
+        settings = {"family": config.family, "labels": list(config.labels), "pooling": "mean", **fixed}
+        settings |= NOTHING_FITTED
         known = vocabulary(train.texts)
         packer = Packer(job, tokenizer, encoder, head, probes.baseline, before, known=known)
         answer = packer.choose(settings, validation)
