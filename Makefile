@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 SENTENCE ?= Train a small model that tells positive from negative product reviews. I care about macro-F1. Don't spend any money.
 # Files are shared out among processes; two at most, as many tests train with all the threads that there are.
-PARALLEL ?= --numprocesses 2 --dist loadfile
+PARALLEL ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 export INTERN_HOME ?= $(CURDIR)/.intern
 
 .DEFAULT_GOAL := help
