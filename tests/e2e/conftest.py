@@ -25,7 +25,12 @@ class Intern:
         keep = {
             k: v for k, v in os.environ.items() if not k.startswith(("INTERN_", "HF_", "SLACK_", "DISCORD_"))
         }
-        return keep | {"INTERN_HOME": str(self.home), "HF_ENDPOINT": "http://127.0.0.1:9", "NO_COLOR": "1"}
+        return keep | {
+            "INTERN_HOME": str(self.home),
+            "HF_ENDPOINT": "http://127.0.0.1:9",
+            "NO_COLOR": "1",
+            "COLUMNS": "400",
+        }
 
     def command(self, *args: str) -> list[str]:
         return [sys.executable, "-m", "bot.cli", *args]
