@@ -98,6 +98,7 @@ async def bot(intern: Intern, slack: World, tmp_path: Path) -> AsyncIterator[Bot
             made.end(signal.SIGKILL)
 
 
+@pytest.mark.slow
 async def test_from_a_slash_command_to_a_published_folder(bot: Bot, tmp_path: Path) -> None:
     await the_whole_road(bot, tmp_path, kill=False)
     assert bot.end(signal.SIGTERM) == 0

@@ -103,6 +103,7 @@ def test_torchrun_starts_it_as_well(job: MakeJob) -> None:
     assert [e.type for e in training.events].count(JobEventType.RESULT) == 1
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_team_which_goes_on_from_its_checkpoint(job: MakeJob) -> None:
     whole, broken = job(epochs=30, patience=99), job(epochs=30, patience=99)
     whole.result(processes=2, checkpoint_every_s=0.0)
