@@ -177,6 +177,21 @@ def gpus_of(described: str) -> tuple[str, int] | None:
     return (name, int(count or 1)) if name and "no GPU" not in described else None
 
 
+def same_model(wanted: str, model: str) -> bool:
+    """Whether "a100" means ``model``: by its whole name, or by the one before its memory ("A100-40GB")."""
+    return _bare(wanted) in (_bare(model), _bare(model.split("-")[0]))
+
+
+def known_gpu(table: PriceTable, model: str) -> Gpu | None:
+    """The table's GPU for a model as another provider writes it, such as "Nvidia A10G"."""
+    wanted = _bare(model)
+    return next((g for g in table.gpus for name in (g.name, *g.aliases) if _bare(name) == wanted), None)
+
+
+def _bare(model: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", model.casefold().removeprefix("nvidia"))
+
+
 def cores_for(need: Need) -> int:
     """Physical cores to ask for: what the need says, else enough to feed each GPU."""
     if need.cpus or need.gpu is None:

@@ -118,7 +118,7 @@ def render(card: Card, *, editable: bool = False) -> Rendered:
 
 def _lay_out(message: _Message, block: Block) -> None:
     """Adds the block. Where no room is left, nothing of it is even looked at: data may hold endless texts."""
-    if isinstance(block, Picture):
+    if isinstance(block, Picture | Place):
         return
     if message.room <= _LEAST_UNITS:
         message.left_out += 1

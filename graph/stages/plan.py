@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,7 @@ from graph.research.papers.following import Follow, followed, short_title, undec
 from graph.state import Choice, Hyperparameter, Plan, Question, RunState, Tried, answered
 from graph.understanding.changes import read_change
 from remote.backend import Need, Offer
-from remote.prices import MAX_GPUS, gpus_of
+from remote.prices import MAX_GPUS, gpus_of, same_model
 
 SLACK = 2.0  # what an estimate may be wrong by before the run asks again
 OFFER = "offer:"  # a choice: another machine, by its number from 1
@@ -78,12 +77,7 @@ def _allowed(offers: Sequence[Offer], state: RunState, context: Context) -> list
     gpus = [(o, gpus_of(o.hardware)) for o in kept]
     if wanted in ("", "cpu"):
         return [o for o, gpu in gpus if not wanted or gpu is None] or kept
-    return [o for o, gpu in gpus if gpu and (wanted == "gpu" or _same(wanted, gpu[0]))] or kept
-
-
-def _same(wanted: str, model: str) -> bool:
-    """Whether "a100" means this model, such as "A100-80GB" or "A100"."""
-    return re.sub(r"\W", "", model.casefold()).startswith(re.sub(r"\W", "", wanted))
+    return [o for o, gpu in gpus if gpu and (wanted == "gpu" or same_model(wanted, gpu[0]))] or kept
 
 
 def _gpus(state: RunState) -> int:

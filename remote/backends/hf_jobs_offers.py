@@ -119,12 +119,11 @@ def _is(flavor: Flavor, wanted: str) -> bool:
     if name == flavor.name.casefold():
         return True
     model, _, count = name.partition(":")
-    same = _bare(model) in (_bare(flavor.gpu), _bare(flavor.gpu.split("-")[0]))
-    return bool(flavor.gpu) and same and flavor.gpus == (int(count) if count.isdecimal() else 1)
-
-
-def _bare(model: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", model.casefold().removeprefix("nvidia"))
+    return (
+        bool(flavor.gpu)
+        and prices.same_model(model, flavor.gpu)
+        and flavor.gpus == (int(count) if count.isdecimal() else 1)
+    )
 
 
 def choose(flavors: Sequence[Flavor], need: Need) -> Flavor | None:
@@ -182,7 +181,5 @@ def speed(flavor: Flavor, reference_cores: int, corrections: Mapping[str, float]
 
 def _known(flavor: Flavor) -> prices.Gpu:
     """The flavour's GPU as the table has it; one that it does not have counts as its slowest."""
-    known = prices.load("modal").gpus
-    model = _bare(flavor.gpu)
-    same = (gpu for gpu in known for name in (gpu.name, *gpu.aliases) if _bare(name) == model)
-    return next(same, min(known, key=lambda gpu: gpu.tflops))
+    table = prices.load("modal")
+    return prices.known_gpu(table, flavor.gpu) or min(table.gpus, key=lambda gpu: gpu.tflops)

@@ -235,3 +235,18 @@ def test_a_speed_beyond_belief_and_unknown_hardware_are_left_out() -> None:
         speeds.read(manifest(hardware="Z9 (16 GB), 2 CPU cores, 8 GB")),
     ]
     assert speeds.learned([r for r in runs if r], 2) == {}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "model", "same"),
+    [
+        ("l4", "L4", True),
+        ("l4", "L40S", False),
+        ("a100", "A100-80GB", True),
+        ("A100", "Nvidia A100", True),
+        ("a10g", "A10", False),
+        ("h100", "H200", False),
+    ],
+)
+def test_a_model_is_not_taken_for_one_whose_name_begins_like_it(wanted: str, model: str, same: bool) -> None:
+    assert prices.same_model(wanted, model) is same
