@@ -23,6 +23,7 @@ from pydantic import SecretStr
 
 from graph.deps import Publication, PublishFile, Steps, Verify
 from graph.errors import PublishError
+from graph.files import read_json
 from graph.names import FailureKind
 from graph.publishing.checks import Checked, check
 from graph.publishing.layout import Item, run_items
@@ -130,10 +131,7 @@ def _holds(path: Path, note: dict[str, Any]) -> bool:
 
 
 def _note(path: Path) -> dict[str, Any] | None:
-    try:
-        note = json.loads((path / NOTE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    note = read_json(path / NOTE)
     return note if isinstance(note, dict) else None
 
 

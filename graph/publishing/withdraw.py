@@ -6,7 +6,6 @@ never finished. It is taken back as often as one asks: what is gone already is p
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from graph.context import Context, plain
 from graph.deps import Deps, Effect, PublishedRepo, Publisher, PublishFile
 from graph.ending import write_log
 from graph.errors import PublishError
-from graph.files import write_json
+from graph.files import read_json, write_json
 from graph.names import EventType, Stage
 from graph.state import RunState
 
@@ -108,9 +107,6 @@ def _publisher(deps: Deps, target: str) -> Publisher:
 def _note(deps: Deps, run_id: str, taken_back: Mapping[str, Any]) -> None:
     """Write it into ``run.json`` too, where that can be read."""
     path = deps.run_dir(run_id) / "run.json"
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return
+    body = read_json(path)
     if isinstance(body, dict):
         write_json(path, body | {"unpublished": taken_back})

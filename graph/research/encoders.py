@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from graph.errors import SourceError
+from graph.files import read_json
 from graph.research.basemodel import check_model_files
 from graph.research.licences import licence_of
 from graph.state import Considered, ModelChoice, TaskSpec
@@ -256,10 +256,7 @@ def _unusable(model: str, files: Sequence[str], tags: Sequence[str], item: Mappi
 
 def config_facts(folder: Path) -> tuple[str, int | None]:
     """Model type and length in tokens from a fetched ``config.json``; "" and ``None`` where it does not say."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return "", None
+    config = read_json(folder / "config.json")
     if not isinstance(config, dict):
         return "", None
     kind, positions = config.get("model_type"), config.get("max_position_embeddings")

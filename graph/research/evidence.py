@@ -15,13 +15,13 @@ from typing import Any
 
 from graph.names import TaskFamily
 from graph.research.columns import Column, Kind, choose_columns
+from graph.research.hubfiles import USUAL_CONFIGS
 from graph.state import TaskSpec
 
 MAX_COLUMNS = 200
 MAX_CLASSES = 1000
 MAX_NAME_CHARS = 80
 MAX_ROWS = 1000
-_USUAL_CONFIGS = ("default", "main", "plain_text", "en", "all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def config_of(info: Mapping[str, Any]) -> tuple[str, str]:
     names = [name for name in configs if _object(configs[name]).get("features")]
     if not names:
         return "", ""
-    config = next((name for name in _USUAL_CONFIGS if name in names), names[0])
+    config = next((name for name in USUAL_CONFIGS if name in names), names[0])
     splits = [str(name) for name in _object(configs[config].get("splits"))]
     split = next((name for name in splits if name.startswith("train")), splits[0] if splits else "train")
     return str(config), split

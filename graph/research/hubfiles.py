@@ -25,7 +25,7 @@ _SPLITS = {
 _NOT_DATA = frozenset(
     {"dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json", "package.json"}
 )
-_USUAL_CONFIGS = ("default", "main", "plain_text", "en", "all")
+USUAL_CONFIGS = ("default", "main", "plain_text", "en", "all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def _by_card(data: Sequence[str], card: Mapping[str, Any]) -> Chosen | None:
     if not configs:
         return None
     config = next((c for c in configs if c.get("default")), None) or next(
-        (c for name in _USUAL_CONFIGS for c in configs if c.get("config_name") == name), configs[0]
+        (c for name in USUAL_CONFIGS for c in configs if c.get("config_name") == name), configs[0]
     )
     entries = config["data_files"]
     if isinstance(entries, str):
@@ -107,9 +107,9 @@ def _by_name(data: Sequence[str]) -> Chosen:
         splits = {split_of(n) for n in names}
         leaf = folder.rpartition("/")[2]
         usual = (
-            _USUAL_CONFIGS.index(leaf)
-            if leaf in _USUAL_CONFIGS
-            else len(_USUAL_CONFIGS) * (leaf not in ("", "data"))
+            USUAL_CONFIGS.index(leaf)
+            if leaf in USUAL_CONFIGS
+            else len(USUAL_CONFIGS) * (leaf not in ("", "data"))
         )
         return ("train" not in splits, usual, FORMATS.index(suffix), folder)
 

@@ -6,7 +6,6 @@ without it. The PDF is parsed in a sandboxed job. Its text is data: it never sta
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from graph import jobs
 from graph.context import Context, plain
 from graph.errors import GraphError, SourceError, StageFailed
-from graph.files import write_json
+from graph.files import read_json, write_json
 from graph.inputs import LIGHT
 from graph.literature import Paper, PaperFile, Reported
 from graph.names import DecisionKind, EventType, FailureKind, Stage
@@ -114,10 +113,7 @@ async def _parsed(context: Context, file: PaperFile, allow_unisolated: bool) -> 
         out,
         allow_unisolated=allow_unisolated,
     )
-    try:
-        body = json.loads((out / "paper.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise StageFailed(f"What was read of {name} is damaged.", "Try again.") from error
+    body = read_json(out / "paper.json")
     if not isinstance(body, dict):
         raise StageFailed(f"What was read of {name} is damaged.", "Try again.")
     return body
