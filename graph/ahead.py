@@ -8,7 +8,7 @@ from graph.state import Question, Request
 
 def answer_ahead(question: Question, request: Request) -> tuple[str, str] | None:
     """``(value, why)``, or ``None`` when only a person can answer now."""
-    if question.kind is DecisionKind.DATASET and request.data and len(_uses(question)) == 1:
+    if question.kind is DecisionKind.DATASET and question.named and len(_uses(question)) == 1:
         return "use:1", "the request named the data"
     if request.yes and question.default is not None:
         return question.default, "--yes"

@@ -113,6 +113,7 @@ class Question:
     price_usd: float | None = None
     plan_hash: str | None = None
     detail: str = ""
+    named: bool = False  # about data: what the request names is the one to use
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +332,7 @@ class RunState(TypedDict, total=False):
     answer: Answer | None
     clarifications: tuple[Answer, ...]
     candidates: tuple[Candidate, ...]
+    wanted: str | None  # the data that a person named last; None: whatever a search brings
     shown: tuple[str, ...]  # ids of every candidate shown so far: "more" brings others
     data: DataFiles | None
     model: ModelChoice

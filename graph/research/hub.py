@@ -180,7 +180,7 @@ def _checked_copy(source: Path, path: Path, expected: str | None, what: str) -> 
     sha256 = sha256_of(source)
     if expected and sha256 != expected:
         source.resolve().unlink(missing_ok=True)  # so that the next try fetches it anew
-        raise SourceError(f"What came for {what} is damaged (sha256 differs).", "Try again: `intern resume`.")
+        raise SourceError(f"What came for {what} is damaged (sha256 differs).", "Try again.")
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.part")

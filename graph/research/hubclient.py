@@ -43,7 +43,7 @@ READY_TIMEOUT_S = 2.5
 READY_FOR_S = 30.0  # so that a run without a network does not wait for it at every question
 CALL_TIMEOUT_S = 60.0
 AT_ONCE = 8
-_NETWORK_HINT = "Check the network and HF_ENDPOINT, then `intern resume`."
+_NETWORK_HINT = "Check the network and HF_ENDPOINT, then try again."
 
 
 class HubClient:
@@ -130,7 +130,7 @@ class HubClient:
                 raise self.error(detail, "Write it as owner/name.", FailureKind.DATA_ERROR) from error
             except OfflineModeIsEnabled as error:
                 detail = f"HF_HUB_OFFLINE is set, so {what} cannot be reached."
-                raise self.error(detail, "Unset it, then `intern resume`.") from error
+                raise self.error(detail, "Unset it, then try again.") from error
             except (httpx2.HTTPError, OSError) as error:
                 if isinstance(error, OSError) and error.errno is not None and not _broken(error):
                     raise
@@ -212,13 +212,13 @@ class HubClient:
         if status == 429:
             return self.error(
                 f"The Hub asks for a pause{f' of {wait_s:.0f} s' if wait_s else ''}: too many requests.",
-                "Wait, then `intern resume`.",
+                "Wait, then try again.",
                 FailureKind.NO_CAPACITY,
             )
         if status >= 500:
             return self.error(
                 f"The Hub answered with an error ({status}) for {what}.",
-                "Try again in some minutes: `intern resume`.",
+                "Try again in some minutes.",
             )
         return self.error(
             f"The Hub refused {what} ({status}).", "Check its name and your access.", FailureKind.DENIED

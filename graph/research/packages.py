@@ -133,7 +133,7 @@ class Packages:
         except subprocess.TimeoutExpired as error:
             raise SourceError(
                 f"{package.requirement} did not arrive within {TIMEOUT_S / 60:.0f} minutes.",
-                "Check the network, then `intern resume`.",
+                "Check the network, then try again.",
             ) from error
         except FileNotFoundError as error:
             raise _no_pip(package) from error
@@ -143,7 +143,7 @@ class Packages:
         if not path.is_file():
             raise SourceError(
                 f"pip gave no file {package.file} for {package.requirement}.",
-                "Update pip, then `intern resume`.",
+                "Update pip, then try again.",
                 FailureKind.DATA_ERROR,
             )
         if sha256_of(path) != package.sha256:
@@ -165,7 +165,7 @@ def _explain(package: Package, output: str) -> SourceError:
     ):
         return SourceError(
             f"The package index cannot be reached, so {package.requirement} could not be fetched.",
-            "Check the network and pip's proxy and index settings, then `intern resume`.",
+            "Check the network and pip's proxy and index settings, then try again.",
         )
     if re.search(r"\b(401|403)\b", output):
         return SourceError(
@@ -181,7 +181,7 @@ def _explain(package: Package, output: str) -> SourceError:
     errors = [line for line in output.splitlines() if line.startswith("ERROR")]
     said = errors[-1].removeprefix("ERROR:").strip()[:200] if errors else "pip gave no reason"
     return SourceError(
-        f"{package.requirement} could not be fetched: {said}", "Check pip's settings, then `intern resume`."
+        f"{package.requirement} could not be fetched: {said}", "Check pip's settings, then try again."
     )
 
 
@@ -196,14 +196,12 @@ def _tampered(package: Package) -> SourceError:
 def _no_pip(package: Package) -> SourceError:
     return SourceError(
         f"pip is missing, and {package.requirement} is fetched with it.",
-        "Run `python -m ensurepip`, then `intern resume`.",
+        "Run `python -m ensurepip`, then try again.",
     )
 
 
 def no_disk(what: str) -> SourceError:
-    return SourceError(
-        f"The disk is full: {what}.", "Free some space, then `intern resume`.", FailureKind.NO_DISK
-    )
+    return SourceError(f"The disk is full: {what}.", "Free some space, then try again.", FailureKind.NO_DISK)
 
 
 def room(folder: Path, need_bytes: int) -> None:

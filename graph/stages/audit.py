@@ -14,20 +14,21 @@ from graph.inputs import LIGHT
 from graph.names import DecisionKind, EventType, FailureKind, Stage, TaskFamily
 from graph.research.encoders import too_short
 from graph.stages.reading import prior_results
-from graph.stages.research import ask, inspect
+from graph.stages.research import ask, inspect, is_about_data, told
 from graph.state import AuditSummary, Candidate, Choice, DataFiles, Finding, Question, RunState, answered
 from remote.backend import Input, Program
 
 
 async def run(state: RunState, context: Context) -> RunState:
     candidate = chosen(state)
+    if candidate is None:
+        note = "There is no data set of that number."
+        return RunState(question=ask(context, state["candidates"], note), answer=None)
     try:
         data = state.get("data") or await _fetch(context, candidate)
         summary = await _checked(state, context, data)
-    except SourceError as error:
-        return await _ask_again(state, context, candidate, error)
-    except StageFailed as error:
-        if error.kind is not FailureKind.DATA_ERROR:
+    except GraphError as error:
+        if not is_about_data(error):
             raise
         return await _ask_again(state, context, candidate, error)
     if isinstance(summary, Question):
@@ -63,15 +64,16 @@ async def _checked(state: RunState, context: Context, data: DataFiles) -> AuditS
     return await _audit(state, context, data, text, target, task.family)
 
 
-def chosen(state: RunState) -> Candidate:
-    """The candidate that the person chose; kept through later questions by ``state['data']``."""
+def chosen(state: RunState) -> Candidate | None:
+    """The candidate that the person chose, kept through later questions by ``state['data']``; ``None`` for a number
+    that none has."""
     data, answer = state.get("data"), state.get("answer")
     if data:
         return data.candidate
     number = answer.value.removeprefix("use:") if answer else "1"
     candidates = state["candidates"]
     if not number.isdecimal() or not 1 <= int(number) <= len(candidates):
-        raise StageFailed(f"There is no data set number {number}.", "`intern resume` asks again.")
+        return None
     return candidates[int(number) - 1]
 
 
@@ -85,8 +87,8 @@ async def _fetch(context: Context, candidate: Candidate) -> DataFiles:
 
 
 async def _ask_again(state: RunState, context: Context, candidate: Candidate, error: GraphError) -> RunState:
-    """The data could not be had, or is not fit: the others that were found are still there. Raises ``error`` if there
-    is none.
+    """The data could not be had, or is not fit: it can be tried again, and the others that were found are still there.
+    Raises ``error`` where there is none and nobody can be asked.
 
     A revision that has vanished meanwhile is replaced by the data set's present one, if a person says so.
     """
@@ -95,11 +97,13 @@ async def _ask_again(state: RunState, context: Context, candidate: Candidate, er
     newer = await _newer(context, candidate) if gone else None
     if newer is not None:
         left = (newer, *left)
-    if not left:
+    if not left and state["request"].yes:
         raise error
-    note = f"{error.detail} It is now at another revision." if newer else error.detail
-    await context.note(note, "warning")
-    return RunState(candidates=left, question=ask(context, left, note), answer=None, data=None)
+    note = f"{error.detail} It is now at another revision." if newer else told(error)
+    if state["request"].yes:  # else the question says it
+        await context.note(note, "warning")
+    question = ask(context, left, note, failed=True)
+    return RunState(candidates=left, wanted=candidate.id, question=question, answer=None, data=None)
 
 
 async def _newer(context: Context, candidate: Candidate) -> Candidate | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from graph.context import Context
 from graph.errors import SourceError
-from graph.names import DecisionKind, Stage
-from graph.state import Answer, Choice, ModelChoice, Question, RunState, TaskSpec, answered
+from graph.names import DecisionKind, FailureKind, Stage
+from graph.state import Answer, Choice, ModelChoice, Question, Request, RunState, TaskSpec, answered
 
 SLUG = "base_model"
 CHOOSE = "choose"
@@ -27,33 +28,49 @@ def task_with_model(state: RunState) -> TaskSpec:
     return replace(task, base_model=None if answer.value == CHOOSE else answer.value.strip())
 
 
-async def choose_model(context: Context, task: TaskSpec) -> ModelChoice | Question:
-    """Sources in order of preference. Raises SourceError where none of them has any."""
+async def choose_model(context: Context, task: TaskSpec, request: Request) -> ModelChoice | Question:
+    """Sources in order of preference. Raises SourceError where none of them has any and nobody can be asked."""
     refused: SourceError | None = None
     for source in context.deps.sources:
         if source.searchable and await source.ready():
             try:
-                return await source.model(task)
+                model = await source.model(task)
+                if model.source == "folder":
+                    check_reach(model.path, request.files_below)
+                return model
             except SourceError as error:
                 refused = (
                     refused or error
                 )  # the first one's reason is about the model, the next one's about itself
     reason = refused or SourceError(
-        "No source of base models can be reached.", "Check the network, then `intern resume`."
+        "No source of base models can be reached.", "Check the network, then try again."
     )
-    if task.base_model is None:
+    if task.base_model is None and request.yes:
         raise reason
-    return _ask(context, reason)
+    return _ask(context, reason, named=task.base_model is not None)
 
 
-def _ask(context: Context, reason: SourceError) -> Question:
+def check_reach(wanted: str, below: str | None) -> None:
+    """Who asks from a chat must not read this machine's files by naming them."""
+    if below is None or Path(wanted).expanduser().resolve().is_relative_to(Path(below).resolve()):
+        return
+    raise SourceError(
+        f"I can't read {Path(wanted).name[:80]} from here.",
+        "Attach the file to your message, or name one of the Hub such as owner/name.",
+        FailureKind.DENIED,
+    )
+
+
+def _ask(context: Context, reason: SourceError, *, named: bool) -> Question:
+    choose = Choice(CHOOSE, "Choose one for me", "small first, for your language", "primary")
+    also = "Shall I choose one? You can also name another." if named else "You can also name one."
     return context.question(
         DecisionKind.CLARIFY,
         Stage.NEEDS_HUMAN,
-        f"{reason.detail} {reason.hint} Shall I choose one? You can also name another.",
+        f"{reason.detail} {reason.hint} {also}",
         (
-            Choice(CHOOSE, "Choose one for me", "small first, for your language", "primary"),
-            Choice("retry", "Try again"),
+            *((choose,) if named else ()),
+            Choice("retry", "Try again", style="default" if named else "primary"),
             Choice("cancel", "Cancel", style="danger"),
         ),
         slug=SLUG,

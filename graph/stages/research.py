@@ -10,10 +10,10 @@ from typing import Any
 from graph import jobs
 from graph.context import Context
 from graph.deps import Source
-from graph.errors import SourceError
+from graph.errors import GraphError, SourceError, StageFailed
 from graph.inputs import LIGHT
 from graph.names import DecisionKind, EventType, FailureKind, Stage
-from graph.stages.choosing import answer_about_model, choose_model, task_with_model
+from graph.stages.choosing import answer_about_model, check_reach, choose_model, task_with_model
 from graph.stages.reading import answer_about_paper, read_paper
 from graph.state import Candidate, Choice, Question, RunState, TaskSpec, answered
 from remote.backend import Input, Program
@@ -26,26 +26,20 @@ async def run(state: RunState, context: Context) -> RunState:
     reading = await read_paper(state, context)
     if reading.get("question"):
         return reading
-    elsewhere = answer_about_paper(state) or answer_about_model(state)
-    task, answer = task_with_model(state), None if elsewhere else answered(state)
-    wanted, asked = task.data, answer.value if answer else ""
-    if asked and asked != "retry":  # others, or data of the person's own instead of a candidate
-        wanted = None if asked == "more" else asked
+    asked = _answer_about_data(state)
+    task, wanted = task_with_model(state), _wanted(state, asked)
+    meant = reading | RunState(task=task, wanted=wanted, answer=None)
     try:
         found, note = await _candidates(state, context, wanted)
-    except SourceError as error:
+    except GraphError as error:
+        if not is_about_data(error) or (state["request"].yes and not asked):
+            raise  # with --yes nobody is there to ask, and nothing else may serve unasked
         before = state.get("candidates", ())
-        ends = wanted == task.data and (wanted is not None or state["request"].yes)
-        if ends and not (asked == "more" and before):
-            raise  # nobody is there to ask, or the very data that was asked for cannot be had
-        question = ask(context, before, f"{error.detail} {error.hint}")
-        return reading | RunState(question=question, answer=None)
+        return meant | RunState(question=ask(context, before, told(error), failed=wanted is not None))
     candidates = tuple(c for c in found if c.usable)
-    model = await choose_model(context, task)
+    model = await choose_model(context, task, state["request"])
     if isinstance(model, Question):
-        return reading | RunState(question=model, answer=None)
-    if model.source == "folder":
-        _check_reach(model.path, state["request"].files_below)
+        return meant | RunState(question=model)
     await context.say(
         EventType.CANDIDATES_FOUND,
         source=candidates[0].source,
@@ -55,15 +49,40 @@ async def run(state: RunState, context: Context) -> RunState:
         model=model,
     )
     shown = dict.fromkeys((*state.get("shown", ()), *(c.id for c in found)))
-    return reading | RunState(
-        task=task,
+    named = wanted is not None and wanted == state["request"].data
+    return meant | RunState(
         candidates=candidates,
         shown=tuple(shown),
         model=model,
-        question=ask(context, candidates, note),
-        answer=None,
+        question=ask(context, candidates, note, named=named),
         data=None,
     )
+
+
+def _answer_about_data(state: RunState) -> str:
+    """``more``, ``retry`` or what a person named; empty where the last answer was about something else."""
+    elsewhere = answer_about_paper(state) or answer_about_model(state)
+    answer = None if elsewhere else answered(state)
+    return answer.value if answer else ""
+
+
+def _wanted(state: RunState, asked: str) -> str | None:
+    """The data that a person means by now; ``None``: whatever a search brings."""
+    if asked and asked != "retry":
+        return None if asked == "more" else asked
+    return state["wanted"] if "wanted" in state else state["task"].data
+
+
+def is_about_data(error: GraphError) -> bool:
+    """Whether other data, or the same once more, could go where this did not."""
+    return isinstance(error, SourceError) or (isinstance(error, StageFailed) and error.kind in _OF_THE_DATA)
+
+
+_OF_THE_DATA = (FailureKind.DATA_ERROR, FailureKind.TIMEOUT, FailureKind.OUT_OF_MEMORY)
+
+
+def told(error: GraphError) -> str:
+    return f"{error.detail} {error.hint}".strip()
 
 
 async def _candidates(
@@ -75,7 +94,7 @@ async def _candidates(
     for source in context.deps.sources:
         if source.claims(wanted):
             if source.name == "file":
-                _check_reach(wanted, state["request"].files_below)
+                check_reach(wanted, state["request"].files_below)
             found = await source.candidate(wanted)
             if found.source == "file":
                 return await _columns(state, context, source, found), f"Your file {found.title}."
@@ -83,17 +102,6 @@ async def _candidates(
     raise SourceError(
         f"{wanted!r} is neither a file here nor a data set's name.",
         "Give the path of a CSV, TSV, JSONL or Parquet file, or a Hub id such as owner/name.",
-    )
-
-
-def _check_reach(wanted: str, below: str | None) -> None:
-    """Who asks from a chat must not read this machine's files by naming them."""
-    if below is None or Path(wanted).expanduser().resolve().is_relative_to(Path(below).resolve()):
-        return
-    raise SourceError(
-        f"I can't read {Path(wanted).name[:80]} from here.",
-        "Attach the file to your message, or name a data set of the Hub such as owner/name.",
-        FailureKind.DENIED,
     )
 
 
@@ -191,14 +199,28 @@ async def inspect(
     )
 
 
-def ask(context: Context, candidates: tuple[Candidate, ...], note: str) -> Question:
+def ask(
+    context: Context,
+    candidates: tuple[Candidate, ...],
+    note: str,
+    *,
+    failed: bool = False,
+    named: bool = False,
+) -> Question:
+    """Which data to use. ``failed``: what was wanted could not be had, and can be tried again. ``named``: the one
+    candidate is what the request names."""
     choices = [
         Choice(f"use:{i}", f"Use {_name(c, candidates)}", _detail(c), "primary" if i == 1 else "default")
         for i, c in enumerate(candidates, 1)
     ]
-    if not candidates:
-        choices.append(Choice("retry", "Look again", "searches once more", "primary"))
-    elif candidates[0].source != "file":
+    first = "default" if candidates else "primary"
+    if failed:
+        choices.append(Choice("retry", "Try again", "looks at it once more", first))
+    elif not candidates:
+        choices.append(Choice("retry", "Look again", "searches once more", first))
+    if failed and not candidates:
+        choices.append(Choice("more", "Look for other data", "searches as if none had been named"))
+    elif candidates and (failed or candidates[0].source != "file"):
         choices.append(Choice("more", "Show others", "searches on, past those that were shown"))
     choices.append(Choice("cancel", "Cancel", style="danger"))
     return context.question(
@@ -208,6 +230,7 @@ def ask(context: Context, candidates: tuple[Candidate, ...], note: str) -> Quest
         tuple(choices),
         default="use:1" if candidates else None,
         free_text=True,
+        named=named,
     )
 
 
