@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from bot.cards import Action, Asks, Card, Code, Progress, Steps, StepState, Style, Text, Tone
 from bot.views import data, papers, results, training, words
 from bot.views.payload import Payload
-from bot.views.story import Story
+from bot.views.story import BUILT, Story
 from graph.deps import Event
 from graph.names import DecisionKind, EventType, RunStatus, Stage
 
@@ -101,6 +101,7 @@ def _run_started(story: Story, event: Event) -> Story:
 def _stage_started(story: Story, event: Event) -> Story:
     if event.stage is None or event.stage in _TERMINAL:
         return story
+    story = data.task_settled(story) if event.stage in BUILT else story
     moved = story.at(event.stage, StepState.NOW).but(job_label="", job_done=0.0, job_total=0.0)
     return _root(moved, news=words.STAGES[event.stage])
 

@@ -80,7 +80,8 @@ def digest(card: Card) -> str:
 
 
 class Projector:
-    """One run on one surface. ``clock`` gives seconds that only grow; ``pause`` waits that many seconds."""
+    """One run on one surface. ``clock`` gives seconds that only grow; ``pause`` waits that many seconds; ``visible``
+    is what the surface shows of a card: it is not told of other changes."""
 
     def __init__(
         self,
@@ -92,6 +93,7 @@ class Projector:
         clock: Callable[[], float],
         min_interval_s: float = 0.0,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        visible: Callable[[Card], Card] = lambda card: card,
     ) -> None:
         self.story = Story(run_id)
         self.last_seq = -1
@@ -102,6 +104,7 @@ class Projector:
         self._clock = clock
         self._min_interval_s = min_interval_s
         self._pause = pause
+        self._visible = visible
         self._shown: dict[str, Shown] = {}
         self._seen: dict[str, str] = {}  # digests of cards that another process showed
         self._sent_at: dict[str, float] = {}
@@ -190,7 +193,7 @@ class Projector:
         await self._memory.remember(self._run_id, card.key, shown)
 
     def _digest(self, key: str) -> str:
-        return digest(self.story.cards[key])
+        return digest(self._visible(self.story.cards[key]))
 
 
 async def _next(events: AsyncIterator[Event]) -> Event | None:

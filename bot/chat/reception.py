@@ -23,9 +23,11 @@ from bot.chat.uploads import checked_name, is_paper
 from bot.dispatch import Dispatch
 from bot.errors import BotError, NotAllowed, UsageError
 from bot.views import answers
+from bot.views.story import BUILT
 from bot.views.why import why
 from graph.deps import Run
 from graph.errors import GraphError
+from graph.names import RunStatus
 from graph.state import Request
 from remote.backend import BackendError
 
@@ -133,6 +135,11 @@ class Reception:
     async def _edit(self, incoming: Incoming) -> list[Reply]:
         """The request put differently: a new run, and the old one stops."""
         old = await self._run(incoming)
+        if old.status is RunStatus.DONE or (not old.status.ended and old.stage in BUILT):
+            raise UsageError(
+                f"The training of {old.id} builds on this task already. Write what you want differently in its "
+                "thread, or start a new run; `cancel` stops this one."
+            )
         await self._stop(incoming, old)
         request = self._request(incoming, incoming.text.strip() or old.request.sentence, None)
         request = replace(

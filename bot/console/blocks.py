@@ -7,6 +7,7 @@ There are no frames: a title line with a mark, and below it the body, two column
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from rich import box
@@ -90,6 +91,11 @@ def card(shown: Card, *, number_actions: bool = False) -> RenderableType:
     if number_actions and shown.actions:
         parts.append(actions(shown.actions))
     return Group(title(shown), *(Indented(part) for part in parts))
+
+
+def visible(shown: Card) -> Card:
+    """Without the buttons of a card that asks nothing, which a terminal has not."""
+    return shown if shown.asks else replace(shown, actions=())
 
 
 def title(shown: Card) -> Line:

@@ -135,7 +135,9 @@ class Session:
     # -- watching ------------------------------------------------------------------------------------------
 
     def _projector(self, run_id: str) -> Projector:
-        return Projector(run_id, self._door, self._terminal, ProcessMemory(), clock=time.monotonic)
+        return Projector(
+            run_id, self._door, self._terminal, ProcessMemory(), clock=time.monotonic, visible=blocks.visible
+        )
 
     async def _watch(self, run_id: str, projector: Projector) -> Run:
         """Tell the log while the run is worked on; returns when it waits for a person or has ended."""

@@ -16,6 +16,7 @@ from bot.chat.calling import ENDED
 from bot.chat.text import blank, clean_line, cut, short_line, units
 from bot.discord.claims import Claim, NotOurs, digest
 from bot.present import ROOT
+from bot.views.data import EDIT
 
 A_ROW = 5
 MOST_BUTTONS = 15  # three rows; more hide the card on a phone
@@ -25,7 +26,6 @@ _DETAIL_UNITS = 120
 _MENU_FROM = 2
 _IN_WORDS = ("change", "elsewhere")  # choices that are finished in words
 _OFFERS = {"suggestion": "suggest", "again": "again"}  # choices of a card that asks nothing, and their verb
-TASK = "task"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,11 @@ class Choices:
     left: int = 0
 
 
-def choices(card: Card, *, editable: bool) -> Choices:
-    """All that can be clicked on the card. ``editable``: the task's card gets a button to change it."""
-    fixed = [button for button in _fixed(card, editable=editable) if button]
+def choices(card: Card) -> Choices:
+    """All that can be clicked on the card."""
+    fixed = [button for button in _fixed(card) if button]
     menu, rest = _menu(card)
+    rest = [(number, action) for number, action in rest if action.value != EDIT or card.asks]
     offered = [_offered(card, number, action) for number, action in rest]
     unique = {button.custom_id: button for button in reversed(offered) if button}  # Discord takes each once
     kept = [button for button in offered if button and unique[button.custom_id] is button]
@@ -113,18 +114,22 @@ def _decides(card: Card, number: int, action: Action) -> Button | None:
     return _button(action, Claim(verb, card.run_id, question, str(number), plan))
 
 
-def _fixed(card: Card, *, editable: bool) -> Iterable[Button | None]:
+def _fixed(card: Card) -> Iterable[Button | None]:
     """The buttons that a card has because of what it is."""
     asks = card.asks
     if asks and asks.free_text and not any(action.value in _IN_WORDS for action in card.actions):
         claim = Claim("words", card.run_id, digest(asks.question_id), plan=digest(asks.plan_hash))
         yield _button(Action("Answer in words", ""), claim)
-    if card.key == TASK and editable:
+    if _is_editable(card):
         yield _button(Action("Edit", ""), Claim("edit", card.run_id))
     if card.key.startswith(ENDED) and card.tone is Tone.GOOD:
         yield _button(Action("Try it", ""), Claim("try", card.run_id))
     if card.key == ROOT and card.live:
         yield _button(Action("Cancel", "", style="danger"), Claim("cancel", card.run_id))
+
+
+def _is_editable(card: Card) -> bool:
+    return card.asks is None and any(action.value == EDIT for action in card.actions)
 
 
 def _button(action: Action, claim: Claim) -> Button | None:

@@ -225,7 +225,7 @@ class DiscordRenderer:
 
     async def _post(self, card: Card, mark: str) -> str:
         whom = called(self.crew, card)
-        shown = layout(render(card, editable=True), mark=mark, called=whom, folder=self.folder)
+        shown = layout(render(card), mark=mark, called=whom, folder=self.folder)
         try:
             return await self._send(shown, mark, whom, card.key)
         except MessageRefused as error:
@@ -247,7 +247,7 @@ class DiscordRenderer:
 
     async def _edit(self, handle_: str, card: Card) -> None:
         mark = self._mark(card.key)
-        shown = layout(render(card, editable=True), mark=mark, folder=self.folder)
+        shown = layout(render(card), mark=mark, folder=self.folder)
         try:
             await self._replace(handle_, shown, card.key)
         except ThreadArchived:
@@ -304,7 +304,7 @@ class DiscordRenderer:
                 if content:
                     name = f"{self.run_id}-{safe_name(block.path)}"
                     await self._put(f"file:{card.key}:{block.path}", File(name, content), block.title)
-        if not card.live and (rest := render(card, editable=True).rest):
+        if not card.live and (rest := render(card).rest):
             digest = hashlib.sha256(rest.encode("utf-8", "replace")).hexdigest()[:8]
             name = f"{self.run_id}-{safe_name(card.key)}-{digest}.txt"
             file = File(name, rest.encode("utf-8", "replace"))

@@ -94,9 +94,9 @@ class Rendered:
     rest: str = ""
 
 
-def render(card: Card, *, editable: bool = False) -> Rendered:
-    """The card as one message. ``editable``: the task's card gets a button to change it."""
-    buttons = choices(card, editable=editable)
+def render(card: Card) -> Rendered:
+    """The card as one message."""
+    buttons = choices(card)
     message = _Message(card)
     message.cut = buttons.left > 0
     body = _head(message)

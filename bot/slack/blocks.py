@@ -98,12 +98,10 @@ class Rendered:
     rest: str = ""
 
 
-def render(card: Card, *, native: bool = True, editable: bool = False) -> Rendered:
-    """The card as one message. ``native``: with Slack's table and plan blocks. ``editable``: the task's card gets
-    a button to change it, as nothing was built on it yet.
-    """
+def render(card: Card, *, native: bool = True) -> Rendered:
+    """The card as one message. ``native``: with Slack's table and plan blocks."""
     head, shown = _head(card)
-    buttons = choices(card, editable=editable)
+    buttons = choices(card)
     message = _Message(shown, native)
     message.cut = buttons.left > 0 or any(_title(card) not in block["text"]["text"] for block in head)
     explained = _explained(message, buttons.left)
@@ -341,16 +339,15 @@ def _steps(message: _Message, steps: Sequence[Step]) -> Iterable[rich.Json]:
     done = sum(step.state is StepState.DONE for step in steps)
     now = [step for step in steps if step.state not in (StepState.DONE, StepState.TODO)]
     line = f"{done} of {words.plural(len(steps), 'step')} done"
-    shown = list(steps[:_STEPS])
-    if message.card.key == ROOT:
-        line, shown = message.line(". ".join([line, *map(_step_line, now[:1])])), now[:1]
-    else:
+    shown = now[:1] if message.card.key == ROOT else list(steps[:_STEPS])
+    if message.card.key != ROOT:
         line = ". ".join([line, *message.more(len(steps) - _STEPS)])
     if message.native and shown:
         tasks = [_task(message, number, step) for number, step in enumerate(shown)]
         return [{"type": "plan", "title": message.short(line, rich.HEADER_UNITS), "tasks": tasks}]
     if message.card.key == ROOT:
-        return [rich.rich(rich.section(rich.text(line)))]
+        said = message.line(". ".join([line, *map(_step_line, shown)]))
+        return [rich.rich(rich.section(rich.text(said)))]
     lines = [f"{STEP_MARKS[step.state]} {message.line(_step_line(step))}" for step in shown]
     return [rich.rich(rich.section(rich.text("\n".join([*lines, line]))))]
 

@@ -23,6 +23,7 @@ from bot.chat.calling import ENDED
 from bot.chat.text import blank, clean_line, short_line, units
 from bot.present import ROOT
 from bot.slack import rich
+from bot.views.data import EDIT
 
 VALUE_CHARS = 2_000
 _RUN_CHARS = 200
@@ -40,7 +41,6 @@ _MOST_BYTES = 6_000  # of a message's 12,000 (see ``bot.slack.blocks``)
 _IN_WORDS = ("change", "elsewhere")  # choices that are finished in words
 _OFFERS = {"suggestion": "suggest", "again": "again"}  # choices of a card that asks nothing, and their action
 _ESCAPES = str.maketrans({"&": "\\u0026", "<": "\\u003c", ">": "\\u003e"})
-TASK = "task"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +118,9 @@ class Choices:
     left: int = 0
 
 
-def choices(card: Card, *, editable: bool) -> Choices:
+def choices(card: Card) -> Choices:
     """All that can be clicked on the card; at most 25 buttons, five a row, and a menu."""
-    fixed = [button for button in _fixed(card, editable=editable) if button]
+    fixed = [button for button in _fixed(card) if button]
     menu, rest = _menu(card)
     offered = [_offered(card, number, action) for number, action in rest if card.asks or _is_offer(action)]
     buttons = [button for button in offered if button]
@@ -185,19 +185,23 @@ def _name(choice: str) -> str:
     return short_line(choice, _ACTION_ID_CHOICE)
 
 
-def _fixed(card: Card, *, editable: bool) -> Iterable[rich.Json | None]:
+def _fixed(card: Card) -> Iterable[rich.Json | None]:
     """The buttons that a card has because of what it is."""
     asks = card.asks
     if asks and asks.free_text and not any(action.value in _IN_WORDS for action in card.actions):
         value = ButtonValue(card.run_id, asks.question_id, plan=asks.plan_hash)
         yield _button(Action("Answer in words", ""), "words:answer", value)
-    if card.key == TASK and editable:
-        yield _button(Action("Edit", ""), "edit:task", card.run_id)
+    if _is_editable(card):
+        yield _button(Action("Edit", ""), EDIT, card.run_id)
     if card.key.startswith(ENDED) and card.tone is Tone.GOOD:
         yield _button(Action("Try it", ""), "try", card.run_id)
     if card.key == ROOT and card.live:
         sure = "The run stops; what it has saved is kept."
         yield _button(Action("Cancel", "", style="danger", confirm=sure), "cancel", card.run_id)
+
+
+def _is_editable(card: Card) -> bool:
+    return card.asks is None and any(action.value == EDIT for action in card.actions)
 
 
 def _button(action: Action, action_id: str, value: ButtonValue | str) -> rich.Json | None:

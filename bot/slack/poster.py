@@ -147,7 +147,7 @@ class SlackRenderer:
             handle_,
             card,
             self._metadata(card.key),
-            lambda: render(card, native=self.workspace.native, editable=True).blocks,
+            lambda: render(card, native=self.workspace.native).blocks,
         )
 
     def _metadata(self, key: str) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class SlackRenderer:
         for native in (True, False):
             if native and not self.workspace.native:
                 continue
-            shown = render(card, native=native, editable=True)
+            shown = render(card, native=native)
             text, blocks = mentioned(self.crew, card, shown) if mention else (shown.text, shown.blocks)
             try:
                 with translated(f"{method} of {card.key}"):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from bot.cards import Bullets, Column, Fields, FileLink, Picture, Style, Table, Text, Tone
+from dataclasses import replace
+
+from bot.cards import Action, Bullets, Column, Fields, FileLink, Picture, Style, Table, Text, Tone
 from bot.views import candidates as views
 from bot.views import words
 from bot.views.payload import Payload
 from bot.views.story import Story
 
+TASK = "task"
+EDIT = "edit:task"  # the choice to put the task differently, while nothing was built on it
 _SEVERITIES = {"blocking": "Blocking", "warning": "Warning", "info": "Noted"}
 _FAMILIES = {
     "binary": "two classes",
@@ -24,14 +28,21 @@ def task_understood(story: Story, payload: Payload) -> Story:
     understood = tuple(f"{_field(r)}: {_value(r)}" + _quoted(r) for r in task.parts("understood"))
     assumed = tuple(f"{_field(r)}: {r.text('value')}" + _because(r) for r in task.parts("assumed"))
     return story.but(title=title).card(
-        "task",
+        TASK,
         "What I understood",
         Text(task.text("goal"), Style.STRONG) if task.text("goal") else None,
         Bullets(understood) if understood else None,
         Text("Assumed, as you did not say:", Style.MUTED) if assumed else None,
         Bullets(assumed) if assumed else None,
         fallback=f"Understood: {words.cut(task.text('goal') or title, 140)}",
+        actions=(Action("Edit", EDIT),),
     )
+
+
+def task_settled(story: Story) -> Story:
+    """A training builds on the task from now on: another task is another run."""
+    card = story.cards.get(TASK)
+    return story.having(replace(card, actions=())) if card and card.actions else story
 
 
 def _field(reading: Payload) -> str:

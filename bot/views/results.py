@@ -45,8 +45,16 @@ def evaluated(story: Story, payload: Payload) -> Story:
     )
 
 
+def _verdict(payload: Payload) -> list[Any]:
+    """The deciding metric and what it means."""
+    return [
+        Text(_headline(payload), Style.STRONG) if _headline(payload) else None,
+        Text(payload.text("verdict")) if payload.text("verdict") else None,
+    ]
+
+
 def _numbers(payload: Payload) -> list[Any]:
-    """Headline, verdict, the other metrics and the leaderboard; the same in the evaluation and at the end."""
+    """Headline, verdict, the other metrics and the leaderboard."""
     primary, metrics = payload.text("primary"), payload.part("metrics")
     others = [name for name in metrics.data if name != primary and metrics.part(name).has("value")][
         :_HEADLINE
@@ -54,8 +62,7 @@ def _numbers(payload: Payload) -> list[Any]:
     rows = payload.parts("leaderboard")
     model = next((number for number, row in enumerate(rows) if row.text("name") == "model"), None)
     return [
-        Text(_headline(payload), Style.STRONG) if _headline(payload) else None,
-        Text(payload.text("verdict")) if payload.text("verdict") else None,
+        *_verdict(payload),
         Text("Also: " + "; ".join(_other(name, metrics.part(name)) for name in others), Style.MUTED)
         if others
         else None,
@@ -228,11 +235,12 @@ def ended(story: Story, payload: Payload) -> Story:
     )
     shown, folder = tuple((name, value) for name, value in fields if value), payload.text("folder")
     detail = f"{payload.text('detail')} {payload.text('hint')}".strip()
+    numbers = _verdict if "evaluation" in story.cards else _numbers  # the table stands a little above
     return story.card(
         f"ended:{story.endings}",
         f"{title}: {summary.text('title') or story.title}" if done else title,
         Text(detail) if detail and not done else None,
-        *(_numbers(summary) if done else ()),
+        *(numbers(summary) if done else ()),
         Place("Files", folder) if folder else None,
         Fields(shown) if shown else None,
         tone=_TONES.get(status, Tone.NEUTRAL),

@@ -24,6 +24,7 @@ STEPS: tuple[tuple[str, tuple[Stage, ...]], ...] = (
     ("Package", (Stage.PACKAGE,)),
     ("Publish, if you say so", (Stage.APPROVE_PUBLISH, Stage.PUBLISH)),
 )
+BUILT = (Stage.LAUNCH, Stage.WATCH, Stage.RECOVER, Stage.EVALUATE, Stage.STRESS, Stage.PACKAGE)  # on the plan
 _STEP_OF = {stage: number for number, (_, stages) in enumerate(STEPS) for stage in stages}
 
 
@@ -62,6 +63,7 @@ class Story:
     job_total: float = 0.0
     job_label: str = ""
     base_model: str = ""
+    metric: str = ""  # the deciding one, once the baselines are measured
     smoke: tuple[str, ...] = ()  # what failed and how it was mended, in order
     training: TrainingSoFar | None = None
     plots: tuple[Picture, ...] = ()  # of the evaluation

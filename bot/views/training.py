@@ -10,7 +10,7 @@ from bot.views import words
 from bot.views.payload import Payload
 from bot.views.story import Epoch, Story, TrainingSoFar
 
-MAX_METRIC_COLUMNS = 4
+MAX_METRIC_COLUMNS = 3  # with the epoch, as many as a phone shows
 MAX_OTHERS = 6
 _FIRST_METRICS = ("train_loss", "val_loss")
 UNSAFE = "none"  # what Plan.isolation says where there is no sandbox
@@ -33,12 +33,12 @@ def smoke_tested(story: Story, payload: Payload) -> Story:
         return _smoke(story.but(smoke=(*story.smoke, line)), tone=Tone.WARN, live=True, news=line)
     checks = payload.parts("checks")
     rows = tuple(
-        (_mark(c.flag("ok", True)), c.text("name").replace("_", " "), c.text("detail")) for c in checks
+        (f"{_mark(c.flag('ok', True))} {c.text('name').replace('_', ' ')}", c.text("detail")) for c in checks
     )
     speed = max(payload.part("rows_per_s").numbers().values(), default=None)
     return _smoke(
         story,
-        Table((Column(""), Column("Check"), Column("What was seen")), rows) if rows else None,
+        Table((Column("Check"), Column("What was seen")), rows) if rows else None,
         Text(f"Up to {words.number(speed, 0)} rows a second on this machine.", Style.MUTED)
         if speed
         else None,
@@ -68,7 +68,7 @@ def baselines_measured(story: Story, payload: Payload) -> Story:
         if rows
         else ""
     )
-    return story.card(
+    return story.but(metric=metric).card(
         "baselines",
         "Cheap baselines, on validation rows",
         leaderboard(rows, metric, strong=best) if rows else Text("No baseline could be measured."),
@@ -199,7 +199,7 @@ def progressed(story: Story, payload: Payload) -> Story:
 def epoch_done(story: Story, payload: Payload) -> Story:
     now = story.training or TrainingSoFar(1)
     epoch = Epoch(payload.number("epoch") or 0.0, payload.part("metrics").numbers())
-    shown = [m for m in _metric_columns((epoch,)) if m in epoch.metrics]
+    shown = [m for m in _metric_columns((epoch,), story.metric) if m in epoch.metrics]
     said = ", ".join(f"{words.metric_name(m)} {words.number(epoch.metrics[m])}" for m in shown)
     told = story.but(training=replace(now, epochs=(*now.epochs, epoch)))
     return training_card(told, news=f"Epoch {words.number(epoch.number, 1)}: {said}")
@@ -224,7 +224,7 @@ def trained(story: Story, payload: Payload) -> Story:
     paid = words.usd(training.number("usd"))
     said = f"Trained {words.plural(epochs or 0, 'epoch')} in {words.duration(seconds)}, {paid}."
     if training.has("best_epoch") and epochs:
-        said += f" The best one, {words.number(training.number('best_epoch'), 1)}, is kept."
+        said += f" Epoch {words.number(training.number('best_epoch'), 1)} was the best and is kept."
     stopped = training.part("summary").text("stopped")
     if stopped in ("budget", "early"):
         said += (
@@ -246,7 +246,7 @@ def training_card(
         f"training:{now.attempt}",
         title,
         running,
-        _epochs(now.epochs) if now.epochs else None,
+        _epochs(now.epochs, story.metric) if now.epochs else None,
         Bullets(now.warnings, Style.WARN) if now.warnings else None,
         *last,
         tone=tone,
@@ -265,21 +265,20 @@ def _pace(now: TrainingSoFar) -> str:
     return ", ".join(part for part in parts if part) or (f"on {now.where}" if now.where else "")
 
 
-def _epochs(epochs: tuple[Epoch, ...]) -> Table:
-    metrics = _metric_columns(epochs)
-    columns = (Column("Epoch", right=True), *(Column(words.metric_name(m), right=True) for m in metrics))
+def _epochs(epochs: tuple[Epoch, ...], deciding: str) -> Table:
+    metrics = _metric_columns(epochs, deciding)
+    columns = (Column("Epoch", right=True), *(Column(words.column_name(m), right=True) for m in metrics))
     rows = tuple(
         (words.number(e.number, 1), *(words.number(e.metrics.get(m)) for m in metrics)) for e in epochs
     )
     return Table(columns, rows)
 
 
-def _metric_columns(epochs: tuple[Epoch, ...]) -> list[str]:
-    """Losses first, then the others by their first appearance."""
+def _metric_columns(epochs: tuple[Epoch, ...], deciding: str) -> list[str]:
+    """Losses first, then the deciding metric, then the others by their first appearance."""
+    first = (*_FIRST_METRICS, deciding)
     seen = list(dict.fromkeys(name for epoch in epochs for name in epoch.metrics))
-    return sorted(seen, key=lambda m: _FIRST_METRICS.index(m) if m in _FIRST_METRICS else 9)[
-        :MAX_METRIC_COLUMNS
-    ]
+    return sorted(seen, key=lambda m: first.index(m) if m in first else len(first))[:MAX_METRIC_COLUMNS]
 
 
 def recovered(story: Story, payload: Payload) -> Story:

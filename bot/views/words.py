@@ -21,6 +21,7 @@ METRICS = {
     "learning_rate": "learning rate",
     "rows_per_s": "rows/s",
 }
+COLUMNS = {"val_loss": "val loss", "train_loss": "train loss"}  # a table's head is narrow
 MODELS = {
     "majority": "The largest class",
     "mean": "The mean",
@@ -61,6 +62,10 @@ STAGES = {
 
 def metric_name(name: str) -> str:
     return METRICS.get(name, name.replace("_", " "))
+
+
+def column_name(metric: str) -> str:
+    return COLUMNS.get(metric, metric_name(metric))
 
 
 def model_name(name: str) -> str:

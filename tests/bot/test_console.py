@@ -121,7 +121,9 @@ def test_markup_is_text() -> None:
 async def printed(events: list[Event], columns: int = 80) -> str:
     out = io.StringIO()
     with Terminal(open_console(out, columns=columns)) as terminal:
-        projector = Projector(RUN, Tape([]), terminal, ProcessMemory(), clock=lambda: 0.0)
+        projector = Projector(
+            RUN, Tape([]), terminal, ProcessMemory(), clock=lambda: 0.0, visible=blocks.visible
+        )
         for event in events:
             await projector.take(event)
     return out.getvalue()
@@ -157,7 +159,11 @@ async def test_progress_alone_prints_nothing_where_lines_cannot_be_redrawn() -> 
 async def test_what_was_only_live_is_kept_at_the_end() -> None:
     log = story.training(story.until_the_plan())
     page = await printed(log.events[:-1])
-    assert "training loss  validation loss  macro-F1" in page
+    assert "train loss  val loss  macro-F1" in page
+
+
+async def test_a_card_that_only_loses_its_button_is_not_printed_again() -> None:
+    assert (await printed(story.whole_run().events)).count("What I understood") == 1
 
 
 def on_a_terminal(draw: Callable[[Terminal], Awaitable[None]], **environ: str) -> str:

@@ -17,6 +17,7 @@ from bot.chat.plain import whole
 from bot.console.blocks import card as terminal
 from bot.present import SHOWN, SILENT, Story, present, tell
 from bot.slack.blocks import render
+from bot.views.data import EDIT
 from graph.deps import Event
 from graph.names import DecisionKind, EventType, RunStatus, Stage
 from tests.bot import story
@@ -191,8 +192,8 @@ def test_training_is_one_card_whose_progress_is_edited() -> None:
     table = next(block for block in done.blocks if isinstance(block, Table))
     assert [column.title for column in table.columns] == [
         "Epoch",
-        "training loss",
-        "validation loss",
+        "train loss",
+        "val loss",
         "macro-F1",
     ]
     assert [row[0] for row in table.rows] == ["1", "2", "3"]
@@ -273,14 +274,44 @@ def test_a_price_says_how_sure_it_is() -> None:
 
 
 def test_the_evaluation_stands_beside_the_baselines_and_points_the_model_out() -> None:
-    for key in ("evaluation", "ended:1"):
-        card = present(story.whole_run().events)[key]
-        assert Text("macro-F1 0.881 (95 % interval 0.852–0.908)", Style.STRONG) in card.blocks
-        assert Text(story.VERDICT) in card.blocks
-        table = next(block for block in card.blocks if isinstance(block, Table))
-        assert [row[0] for row in table.rows][-2:] == ["The model", "Human ceiling"]
-        assert table.strong == len(story.LEADERBOARD) - 1
-        assert table.rows[1][1:3] == ("0.781", "0.729–0.828")
+    card = present(story.whole_run().events)["evaluation"]
+    assert Text("macro-F1 0.881 (95 % interval 0.852–0.908)", Style.STRONG) in card.blocks
+    assert Text(story.VERDICT) in card.blocks
+    table = next(block for block in card.blocks if isinstance(block, Table))
+    assert [row[0] for row in table.rows][-2:] == ["The model", "Human ceiling"]
+    assert table.strong == len(story.LEADERBOARD) - 1
+    assert table.rows[1][1:3] == ("0.781", "0.729–0.828")
+
+
+def test_the_end_says_the_result_and_does_not_repeat_the_table() -> None:
+    card = present(story.whole_run().events)["ended:1"]
+    assert Text("macro-F1 0.881 (95 % interval 0.852–0.908)", Style.STRONG) in card.blocks
+    assert Text(story.VERDICT) in card.blocks
+    assert not any(isinstance(block, Table) for block in card.blocks)
+
+
+def test_the_end_has_the_table_where_nothing_showed_it_before() -> None:
+    events = [e for e in story.whole_run().events if e.type is not EventType.EVALUATED]
+    assert any(isinstance(block, Table) for block in present(events)["ended:1"].blocks)
+
+
+def test_the_task_can_be_edited_until_a_training_builds_on_it() -> None:
+    waiting = story.until_the_plan()
+    assert [action.value for action in present(waiting.events)["task"].actions] == [EDIT]
+    task = present(story.training(waiting).events)["task"]
+    assert task.actions == ()
+    assert any(isinstance(block, Bullets) for block in task.blocks)
+
+
+def test_the_table_of_epochs_has_the_deciding_metric_before_others() -> None:
+    log = Log()
+    log.say(EventType.BASELINES_MEASURED, Stage.BASELINES, metric="macro_f1", rows=[], advice=[])
+    log.say(EventType.JOB_SUBMITTED, Stage.LAUNCH, backend="local", key="train", hardware="here")
+    metrics = {"val_loss": 0.5, "accuracy": 0.9, "train_loss": 0.6, "ece": 0.1, "macro_f1": 0.8}
+    log.say(EventType.JOB_EPOCH, Stage.WATCH, epoch=1, metrics=metrics)
+    (table,) = (b for b in present(log.events)["training:1"].blocks if isinstance(b, Table))
+    assert [column.title for column in table.columns] == ["Epoch", "train loss", "val loss", "macro-F1"]
+    assert table.rows == (("1", "0.600", "0.500", "0.800"),)
 
 
 def test_the_best_baseline_of_an_error_metric_is_the_smallest() -> None:

@@ -102,7 +102,7 @@ def _cards(events: Sequence[Event], *kinds: str) -> list[Post]:
 
 
 def _shown(card: Card, *pictures: tuple[Path, str], replies: int = 0) -> Post:
-    _, blocks = mentioned(CALLS, card, render(card, editable=True))
+    _, blocks = mentioned(CALLS, card, render(card))
     return Post(blocks, at="12:01", pictures=pictures, replies=replies)
 
 

@@ -175,7 +175,10 @@ def _mrkdwn_section(block: Json) -> str:
 
 def _plan(block: Json) -> str:
     marks = {"complete": "✓", "in_progress": "◐", "pending": "○", "error": "✕"}
-    tasks = [f"{marks[task['status']]} {_e(task['title'])}" for task in block["tasks"]]
+    tasks = [
+        f"{marks[task['status']]} {_e(task['title'])}{blocks([task['details']]) if 'details' in task else ''}"
+        for task in block["tasks"]
+    ]
     return f'<div class="plan"><b>{_e(block["title"])}</b>{"<br>".join(tasks)}</div>'
 
 

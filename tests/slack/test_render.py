@@ -23,7 +23,7 @@ from tests.slack.server import ROOT
 def test_every_card_of_a_run_can_be_drawn(events: story.Log, native: bool) -> None:
     for card in present(events.events).values():
         assert card.key
-        assert blocks(render(card, native=native, editable=True).blocks)
+        assert blocks(render(card, native=native).blocks)
 
 
 def test_data_is_drawn_as_text() -> None:

@@ -7,6 +7,7 @@ import pytest
 from bot.cards import Action, Asks, Card, Text, Tone
 from bot.discord.buttons import MOST_BUTTONS, MOST_OPTIONS, Button, Menu, choices, confirmed, details, stops
 from bot.discord.claims import Claim, digest
+from bot.views.data import EDIT
 
 
 def question(*actions: Action, free_text: bool = False, plan: str | None = None) -> Card:
@@ -14,13 +15,13 @@ def question(*actions: Action, free_text: bool = False, plan: str | None = None)
     return Card("question:q1", "r7k2mc", "A question", (Text("Which?"),), actions, asks=asks)
 
 
-def buttons(card: Card, *, editable: bool = False) -> list[Button]:
-    rows = choices(card, editable=editable).rows
+def buttons(card: Card) -> list[Button]:
+    rows = choices(card).rows
     return [button for row in rows if not isinstance(row, Menu) for button in row]
 
 
-def verbs(card: Card, *, editable: bool = False) -> list[str]:
-    return [Claim.load(button.custom_id).verb for button in buttons(card, editable=editable)]
+def verbs(card: Card) -> list[str]:
+    return [Claim.load(button.custom_id).verb for button in buttons(card)]
 
 
 def test_a_choice_carries_its_question_its_number_and_its_plan() -> None:
@@ -47,13 +48,13 @@ def test_a_choice_in_words_opens_a_form_where_words_are_taken() -> None:
 def test_one_data_set_is_a_button_and_two_are_a_menu() -> None:
     assert verbs(question(Action("A", "use:1"))) == ["decide"]
     card = question(Action("A", "use:1"), Action("B", "use:2"))
-    (menu,) = choices(card, editable=False).rows
+    (menu,) = choices(card).rows
     assert isinstance(menu, Menu)
     assert Claim.load(menu.custom_id).verb == "choose"
 
 
 def test_a_menu_has_as_many_options_as_discord_takes_and_the_rest_are_buttons() -> None:
-    found = choices(question(*(Action(f"D{n}", f"use:{n}") for n in range(30))), editable=False)
+    found = choices(question(*(Action(f"D{n}", f"use:{n}") for n in range(30))))
     menu = found.rows[0]
     assert isinstance(menu, Menu)
     assert len(menu.options) == MOST_OPTIONS
@@ -61,7 +62,7 @@ def test_a_menu_has_as_many_options_as_discord_takes_and_the_rest_are_buttons() 
 
 
 def test_choices_beyond_the_limit_are_counted() -> None:
-    found = choices(question(*(Action(f"C{n}", f"c{n}") for n in range(20))), editable=False)
+    found = choices(question(*(Action(f"C{n}", f"c{n}") for n in range(20))))
     assert sum(len(row) for row in found.rows if not isinstance(row, Menu)) == MOST_BUTTONS
     assert found.left == 20 - MOST_BUTTONS
 
@@ -73,7 +74,7 @@ def test_the_same_offer_twice_is_one_button() -> None:
 
 def test_an_offer_that_fits_in_no_claim_is_left() -> None:
     card = Card("x", "r7k2mc", "T", actions=(Action("A", "again:" + "x" * 90),))
-    assert choices(card, editable=False).left == 1
+    assert choices(card).left == 1
 
 
 @pytest.mark.parametrize(
@@ -81,12 +82,13 @@ def test_an_offer_that_fits_in_no_claim_is_left() -> None:
     [
         (Card("root", "r7k2mc", "T", live=True), "cancel"),
         (Card("ended:1", "r7k2mc", "T", tone=Tone.GOOD), "try"),
-        (Card("task", "r7k2mc", "T"), "edit"),
+        (Card("task", "r7k2mc", "T", actions=(Action("Edit", EDIT),)), "edit"),
         (Card("s", "r7k2mc", "T", actions=(Action("A", "suggestion:fewer_epochs"),)), "suggest"),
     ],
 )
 def test_what_a_card_has_because_of_what_it_is(card: Card, verb: str) -> None:
-    assert verbs(card, editable=True) == [verb]
+    assert verbs(card) == [verb]
+    assert choices(card).left == 0
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def one(*blocks: Any, key: str = "x", **kwargs: Any) -> str:
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(card=cards())
 def test_every_card_is_a_message_that_discord_takes(card: Card) -> None:
-    shown = render(card, editable=True)
+    shown = render(card)
     found = list(walk_components(sent(shown, called=CROWD)))
     assert len(found) <= 40
     texts = [component["content"] for component in found if component["type"] == 10]

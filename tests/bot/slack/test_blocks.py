@@ -100,7 +100,7 @@ def test_every_card_of_a_run_is_taken_in_full(native: bool) -> None:
     versions = {repr(card): card for card in every_version()}
     assert len(versions) > 30
     for card in versions.values():
-        shown = render(card, native=native, editable=True)
+        shown = render(card, native=native)
         check(shown)
         assert not shown.rest, card.key
 
@@ -127,14 +127,14 @@ PATIENT = [HealthCheck.too_slow, HealthCheck.data_too_large]
 @settings(max_examples=25, deadline=None, suppress_health_check=PATIENT)
 @given(cards(), st.booleans())
 def test_slack_takes_whatever_people_and_data_say(card: Card, native: bool) -> None:
-    check(render(card, native=native, editable=True))
+    check(render(card, native=native))
 
 
 @pytest.mark.slow
 @settings(max_examples=500, deadline=None, suppress_health_check=PATIENT)
 @given(cards(), st.booleans())
 def test_slack_takes_whatever_people_and_data_say_at_length(card: Card, native: bool) -> None:
-    check(render(card, native=native, editable=True))
+    check(render(card, native=native))
 
 
 @pytest.mark.parametrize("nasty", NASTY, ids=range(len(NASTY)))
@@ -320,9 +320,10 @@ def test_the_root_is_short() -> None:
 def test_the_root_says_where_the_run_is_and_how_much_is_done() -> None:
     shown = root(until_the_plan().events)
     plan = next(block for block in shown.blocks if block["type"] == "plan")
-    assert plan["title"] == "5 of 11 steps done. Waiting for an answer: Plan, and ask"
+    assert plan["title"] == "5 of 11 steps done"
     assert [(task["title"], task["status"]) for task in plan["tasks"]] == [("Plan, and ask", "pending")]
     assert "Run r7k2mc" in said(shown)
+    assert "waiting for an answer" in said(shown)
     plainly = said(root(until_the_plan().events, native=False))
     assert "5 of 11 steps done. Waiting for an answer: Plan, and ask" in plainly
 

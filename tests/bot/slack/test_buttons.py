@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bot.cards import Action, Asks, Card, Tone
 from bot.slack.buttons import VALUE_CHARS, ButtonValue, choices, clicked, details
+from bot.views.data import EDIT
 
 words = st.text(max_size=60)
 button_values = st.builds(ButtonValue, st.text(min_size=1, max_size=60), words, words, st.none() | words)
@@ -30,8 +31,8 @@ COMPUTE = Card(
 )
 
 
-def elements(card: Card, *, editable: bool = False) -> list[dict[str, Any]]:
-    return [element for block in choices(card, editable=editable).blocks for element in block["elements"]]
+def elements(card: Card) -> list[dict[str, Any]]:
+    return [element for block in choices(card).blocks for element in block["elements"]]
 
 
 def asking(*actions: Action, free_text: bool = False) -> Card:
@@ -158,13 +159,13 @@ def test_one_button_is_green() -> None:
 
 def test_five_buttons_a_row() -> None:
     card = asking(*(Action(str(n), str(n)) for n in range(12)))
-    assert [len(row["elements"]) for row in choices(card, editable=False).blocks] == [5, 5, 2]
+    assert [len(row["elements"]) for row in choices(card).blocks] == [5, 5, 2]
 
 
 def test_what_has_no_button_is_counted() -> None:
-    assert choices(asking(*(Action(str(n), str(n)) for n in range(40))), editable=False).left == 15
-    assert choices(asking(Action("Long", "x" * 3_000)), editable=False).left == 1
-    assert choices(asking(Action("Odd", "\ud800")), editable=False).left == 1
+    assert choices(asking(*(Action(str(n), str(n)) for n in range(40)))).left == 15
+    assert choices(asking(Action("Long", "x" * 3_000))).left == 1
+    assert choices(asking(Action("Odd", "\ud800"))).left == 1
 
 
 def test_offers_name_what_they_start() -> None:
@@ -178,7 +179,7 @@ def test_offers_name_what_they_start() -> None:
 
 
 def test_a_choice_without_a_question_is_nothing_to_click() -> None:
-    nothing = choices(replace(COMPUTE, asks=None), editable=False)
+    nothing = choices(replace(COMPUTE, asks=None))
     assert (nothing.blocks, nothing.left) == ([], 0)
 
 
@@ -187,15 +188,15 @@ def test_a_column_that_is_called_like_an_offer_is_a_choice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("card", "editable", "action_id"),
+    ("card", "action_id"),
     [
-        (Card("task", "r7k2mc", "Task"), True, "edit:task"),
-        (Card("ended:1", "r7k2mc", "Done", tone=Tone.GOOD), False, "try"),
-        (Card("root", "r7k2mc", "Run", live=True), False, "cancel"),
+        (Card("task", "r7k2mc", "Task", actions=(Action("Edit", EDIT),)), "edit:task"),
+        (Card("ended:1", "r7k2mc", "Done", tone=Tone.GOOD), "try"),
+        (Card("root", "r7k2mc", "Run", live=True), "cancel"),
     ],
 )
-def test_cards_with_a_button_of_their_own(card: Card, editable: bool, action_id: str) -> None:
-    [button] = elements(card, editable=editable)
+def test_cards_with_a_button_of_their_own(card: Card, action_id: str) -> None:
+    [button] = elements(card)
     assert (button["action_id"], button["value"]) == (action_id, "r7k2mc")
 
 
@@ -233,7 +234,7 @@ def test_many_data_sets_are_a_menu_and_the_rest_are_buttons() -> None:
 
 
 def test_a_click_in_the_menu_says_the_same_as_one_on_a_button() -> None:
-    [block] = choices(replace(COMPUTE, actions=DATA), editable=False).blocks[:1]
+    [block] = choices(replace(COMPUTE, actions=DATA)).blocks[:1]
     [menu] = block["elements"]
     click = {"type": menu["type"], "block_id": block["block_id"], "selected_option": menu["options"][2]}
     assert clicked(click) == ButtonValue("r7k2mc", "q1", "use:3", "hash")

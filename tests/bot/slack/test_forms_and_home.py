@@ -87,6 +87,25 @@ async def test_the_task_is_put_differently(office: SlackSurface) -> None:
         assert new.request.parent_run == old.id
 
 
+async def test_a_task_that_a_training_was_built_on_is_not_edited_any_more(office: SlackSurface) -> None:
+    async with office.process() as app:
+        await office.start(SENTENCE)
+        await office.sees("Which data")
+        (old,) = [m for m in await office.slack.messages(ML) if "What I understood" in shown(m)]
+        assert "edit:task" in str(old["blocks"])
+        await office.press("use:1")
+        await office.press("approve", APPROVER)
+        await office.press("keep")
+        await office.sees("Done:")
+        (task,) = [m for m in await office.slack.messages(ML) if "What I understood" in shown(m)]
+        assert "edit:task" not in str(task["blocks"])
+        await office.slack.click(ALICE, old, "edit:task")  # by a client that has not heard of it
+        await office.slack.until(office.slack.modal)
+        await office.slack.submit_modal(ALICE, {"goal": "Sort product reviews by rating, RMSE"})
+        await office.is_told("builds on this task already")
+        assert len(await app.dispatch.runs()) == 1
+
+
 async def test_the_model_is_tried_by_button_and_by_command(office: SlackSurface) -> None:
     async with office.process() as app:
         await done(office)

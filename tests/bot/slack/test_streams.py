@@ -133,7 +133,7 @@ async def test_details_of_an_epoch_are_sent_once_as_slack_appends_them(training:
         await training.sees("Publish?")
     calls = [c for c in training.slack.proxy.ledger if c.method.endswith("Stream")]
     details = [x["details"] for c in calls for x in c.args.get("chunks", []) if "details" in x]
-    assert details == ["training loss 0.610, macro-F1 0.830", "training loss 0.520, macro-F1 0.900"]
+    assert details == ["train loss 0.610, macro-F1 0.830", "train loss 0.520, macro-F1 0.900"]
 
 
 async def test_after_a_restart_the_same_message_goes_on(training: SlackSurface) -> None:
