@@ -240,9 +240,10 @@ class HfJobsBackend:
         with _as_backend_error():
             follower = Follower(self._account, await self._found(ref), self._clock)
             async with aclosing(follower.events()) as events:
-                async for event in events:
-                    if event.seq > after:
-                        yield event
+                async for together in events:
+                    for event in together:
+                        if event.seq > after:
+                            yield event
             last = follower.last_word()
             if last is not None and last.seq > after:
                 yield last

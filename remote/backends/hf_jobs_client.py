@@ -31,7 +31,7 @@ CALL_TIMEOUT_S = 30.0
 ATTEMPTS = 4
 MAX_WAIT_S = 60.0  # a longer pause is told, not sat out
 _OWN_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.ENOENT)
-_BUFFER_LINES = 20_000  # a reader that is slower than the stream makes the stream wait
+_BUFFER_LINES = 2_000  # each up to some 12 kB; a reader that is slower than the stream makes the stream wait
 
 
 class HubFault(Exception):

@@ -34,15 +34,16 @@ class Follower:
         self._lags: Iterator[float] = iter(_LAGS_S)
         self._gaps_allowed = False
 
-    async def events(self) -> AsyncGenerator[JobEvent, None]:
-        """All events of the log from its start, live while the job runs. Raises HubFault."""
+    async def events(self) -> AsyncGenerator[list[JobEvent], None]:
+        """All events of the log from its start, live while the job runs, as they come together. Raises
+        HubFault."""
         while True:
             before = self.reader.next_seq
             self.reader.restart()
             try:
                 async with aclosing(self._connection()) as events:
-                    async for event in events:
-                        yield event
+                    async for together in events:
+                        yield together
                 if self.reader.ended:
                     self.job = await self._account.end_of(self.job)
                     return
@@ -69,16 +70,16 @@ class Follower:
             return 1.0
         return None if self.job.status.stage in ("CANCELED", "DELETED") else next(self._lags, None)
 
-    async def _connection(self) -> AsyncGenerator[JobEvent, None]:
+    async def _connection(self) -> AsyncGenerator[list[JobEvent], None]:
         owner = await self._account.owner()
         try:
             async with aclosing(self._account.client.follow(self.job.id, owner)) as stream:
                 async for line in stream:
                     if line is None and await self._is_over():
                         return
-                    event = self.reader.take(line, gaps_allowed=self._gaps_allowed) if line else None
-                    if event is not None:
-                        yield event
+                    events = self.reader.take(line, gaps_allowed=self._gaps_allowed) if line else []
+                    if events:
+                        yield events
                     if self.reader.ended or self.reader.gap:
                         return
         except HubFault as failed:

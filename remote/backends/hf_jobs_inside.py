@@ -164,16 +164,19 @@ class Inside:
                 if selector.get_map():
                     self._read(selector)
                 else:  # it closed its output and goes on
+                    self.speaker.flush()
                     time.sleep(_TICK_S)
                 self._look()
             self._kill()  # children that outlived it
             until_s = time.monotonic() + _DRAIN_S
             while selector.get_map() and time.monotonic() < until_s:
                 self._read(selector)
+        self.speaker.flush()
         return process.returncode
 
     def _read(self, selector: selectors.BaseSelector) -> None:
-        for key, _ in selector.select(_TICK_S):
+        patience_s = self.speaker.patience_s
+        for key, _ in selector.select(_TICK_S if patience_s is None else min(patience_s, _TICK_S)):
             stream: BinaryIO = key.fileobj  # type: ignore[assignment]
             cutter, speaks = key.data
             data = os.read(stream.fileno(), _READ_BYTES)
@@ -181,6 +184,7 @@ class Inside:
                 self.speaker.take(line, speaks=speaks, whole=whole and bool(data))
             if not data:
                 selector.unregister(stream)
+        self.speaker.breathe()
 
     def _look(self) -> None:
         now_s = time.monotonic()
@@ -213,6 +217,7 @@ class Inside:
         """Errors are left to the save at the end, which tells them."""
         assert self.process is not None
         picture = self.root / "picture"
+        self.speaker.flush()  # a snapshot takes its time
         try:
             if archives.signature(self.out) == self._saved:
                 return

@@ -1,9 +1,10 @@
 """The lines that a job on HF Jobs writes to its log, and how the backend reads them back.
 
 The provider keeps one log for a job, stdout and stderr together, and it is all that comes back while the job
-runs. So :mod:`remote.backends.hf_jobs_inside`, which owns the job's output, writes four kinds of line::
+runs. So :mod:`remote.backends.hf_jobs_inside`, which owns the job's output, writes five kinds of line::
 
     {"v":1,"seq":7,…}            an event of the protocol, numbered by hf_jobs_inside (never by the job itself)
+    [{"v":1,"seq":8,…},{…}]      several events that came together
     intern-part 7 0 3 <base64>   the first of three parts of event 7: container runtimes cut a line at 16 KiB
     intern-saved <name>          a snapshot of out/ lies in the bucket under this name
     intern-end <exit code>       the last line of all: the log is complete
@@ -18,32 +19,29 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from remote.protocol import JobEvent, JobEventType, decode
+from remote.protocol import JobEvent, JobEventType, decode, decode_all
 
 LINE_BYTES = 12 * 1024  # the longest line that is sent whole, safely below 16 KiB
 _PART_BYTES = 9 * 1024  # of an event, before base64 adds a third
+_LINE_ENDS = re.compile("\x85|\u2028|\u2029".encode())
 _PART = re.compile(r"intern-part (\d{1,9}) (\d{1,4}) (\d{1,4}) ([A-Za-z0-9+/=]+)")
 _SAVED = re.compile(r"intern-saved (\S{1,200})")
 _END = re.compile(r"intern-end (-?\d{1,4})")
 
 
-def event_lines(event: JobEvent) -> Iterator[bytes]:
-    """``event`` as one line, or as the parts of a long one; without newlines. Raises ValueError when it is
-    longer than the protocol allows."""
-    line = event.encode().encode()
-    if len(line) <= LINE_BYTES:
-        yield line
-        return
+def part_lines(seq: int, line: bytes) -> Iterator[bytes]:
+    """The parts of an encoded event that is longer than ``LINE_BYTES``; without newlines."""
     pieces = [line[at : at + _PART_BYTES] for at in range(0, len(line), _PART_BYTES)]
     for index, piece in enumerate(pieces):
-        head = f"intern-part {event.seq} {index} {len(pieces)} "
-        yield head.encode() + base64.b64encode(piece)
+        yield f"intern-part {seq} {index} {len(pieces)} ".encode() + base64.b64encode(piece)
 
 
 def log_lines(line: bytes) -> Iterator[bytes]:
-    """A line of the job that is no event, marked and cut to what a container runtime lets through."""
+    """A line of the job that is no event, marked and cut to what a container runtime lets through. The client's
+    reader takes three characters for ends of lines that a provider's JSON need not escape, and gives up there."""
+    line = _LINE_ENDS.sub(b" ", line)
     for at in range(0, max(len(line), 1), LINE_BYTES):
         yield b"| " + line[at : at + LINE_BYTES]
 
@@ -81,20 +79,22 @@ class LogReader:
         self.gap = False
         self._parts.clear()
 
-    def take(self, line: str, *, gaps_allowed: bool = False) -> JobEvent | None:
-        """The event that ``line`` completes, if it is the next one; otherwise notes what it says."""
+    def take(self, line: str, *, gaps_allowed: bool = False) -> list[JobEvent]:
+        """The events that ``line`` holds or completes, as far as they are the next ones; otherwise notes what it
+        says."""
         line = line.rstrip("\r\n")
-        if line.startswith("{"):
-            return self._next(decode(line), gaps_allowed)
+        if line.startswith(("{", "[")):
+            return self._next(decode_all(line), gaps_allowed)
         if not line.startswith("intern-"):
-            return None
+            return []
         if part := _PART.fullmatch(line):
-            return self._next(self._whole(part), gaps_allowed)
+            whole = self._whole(part)
+            return [] if whole is None else self._next([whole], gaps_allowed)
         if saved := _SAVED.fullmatch(line):
             self.saved = saved[1]
         elif _END.fullmatch(line):
             self.ended = True
-        return None
+        return []
 
     def _whole(self, part: re.Match[str]) -> JobEvent | None:
         seq, index, count = int(part[1]), int(part[2]), int(part[3])
@@ -109,14 +109,18 @@ class LogReader:
         del self._parts[seq]
         return decode(b"".join(parts[i] for i in range(count)).decode("utf-8", "replace"))
 
-    def _next(self, event: JobEvent | None, gaps_allowed: bool) -> JobEvent | None:
-        if event is None or event.seq < self.next_seq:
-            return None
-        if event.seq > self.next_seq and not gaps_allowed:
-            self.gap = True
-        if self.gap:
-            return None
-        self.last = event
-        if event.type is JobEventType.ARTIFACT:
-            self.shas[str(event.fields.get("path"))] = str(event.fields.get("sha256"))
-        return event
+    def _next(self, events: Sequence[JobEvent], gaps_allowed: bool) -> list[JobEvent]:
+        """Those of ``events`` that were not seen yet; none after a gap."""
+        taken = []
+        for event in events:
+            if event.seq < self.next_seq:
+                continue
+            if event.seq > self.next_seq and not gaps_allowed:
+                self.gap = True
+            if self.gap:
+                break
+            self.last = event
+            if event.type is JobEventType.ARTIFACT:
+                self.shas[str(event.fields.get("path"))] = str(event.fields.get("sha256"))
+            taken.append(event)
+        return taken

@@ -1,27 +1,39 @@
 """The voice of a job on HF Jobs: what it says, vetted, numbered and written to the provider's log
-(:mod:`remote.backends.hf_jobs_lines`), in bounded amounts. Standard library only: it runs inside the job."""
+(:mod:`remote.backends.hf_jobs_lines`), in bounded amounts. Standard library only: it runs inside the job.
+
+Every line costs the provider and whoever reads it, so events that come quickly one after another share lines: one
+that comes alone is written at once, and after that nothing for ``TOGETHER_S``, unless something else is to be said.
+"""
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from remote.backends import hf_jobs_lines as lines
-from remote.protocol import JobEvent, JobEventType, decode
+from remote.protocol import JobEvent, JobEventType, decode, together
 from remote.sandbox.pump import write_all
 from remote.sandbox.vetting import Vetting
 
 _LOG_BYTES = 2 * 1024**2  # of the job's own words; the provider's log is no place for more
 _EVENT_BYTES = 64 * 1024**2
+TOGETHER_S = 0.01
 
 
 class Speaker:
-    """Writes to the provider's log, one whole line a write."""
+    """Writes to the provider's log, one whole line a write. What waits is written by :meth:`breathe` when its time
+    has come, by :meth:`flush` at once, and before anything else is said."""
 
-    def __init__(self, fd: int, programs: Sequence[str]) -> None:
+    def __init__(
+        self, fd: int, programs: Sequence[str], clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._fd = fd
+        self._clock_s = clock_s
+        self._waiting: list[bytes] = []
+        self._not_before_s = 0.0
         self._last_program = programs[-1]
         self._vetting = Vetting(programs, _now)
         self._seq = 0
@@ -45,6 +57,28 @@ class Speaker:
         self._say(type_, stage, fields, _now())
 
     def mark(self, line: bytes) -> None:
+        self.flush()
+        self._write(line)
+
+    @property
+    def patience_s(self) -> float | None:
+        """How long what waits may go on waiting; ``None`` where nothing does."""
+        return max(0.0, self._not_before_s - self._clock_s()) if self._waiting else None
+
+    def breathe(self) -> None:
+        """Write what waits, unless the last time was a moment ago."""
+        if self.patience_s == 0.0:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        for line in together(waiting, lines.LINE_BYTES):
+            self._write(line)
+        self._not_before_s = self._clock_s() + TOGETHER_S
+
+    def _write(self, line: bytes) -> None:
         write_all(self._fd, line + b"\n")
 
     def last_lines(self) -> str:
@@ -53,7 +87,7 @@ class Speaker:
     def _say(self, type_: JobEventType, stage: str, fields: Mapping[str, Any], t: str) -> bool:
         event = JobEvent(self._seq, t, type_, stage, fields)
         try:
-            pieces = list(lines.event_lines(event))
+            line = event.encode().encode()
         except (ValueError, RecursionError):  # numbering it anew made it longer than the limit
             return False
         outcome = type_ in (JobEventType.RESULT, JobEventType.FAILED)
@@ -61,9 +95,12 @@ class Speaker:
             self.dropped += 1
             return True
         self._seq += 1
-        for piece in pieces:
-            self._events_left -= len(piece)
-            self.mark(piece)
+        self._events_left -= len(line)
+        if len(line) <= lines.LINE_BYTES:
+            self._waiting.append(line)
+        else:
+            for part in lines.part_lines(event.seq, line):
+                self.mark(part)
         self.last = event
         if type_ is JobEventType.FAILED:
             self.failed = event

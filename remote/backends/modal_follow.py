@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 from remote.backend import BackendError, Need
 from remote.backends.modal_errors import Deadlines, Refusal, calling
 from remote.backends.modal_store import Store
-from remote.protocol import FailureKind, JobEvent, JobEventType, decode
+from remote.protocol import FailureKind, JobEvent, JobEventType, decode, decode_all
 from remote.sandbox import verdict
 from remote.sandbox.verdict import Verdict
 
 if TYPE_CHECKING:
     import modal
 
-_QUEUE = 1000  # events between the stream and a slow follower
+_QUEUE = 100  # lines of events between the stream and a slow follower
 _DRAIN_S = 2.0  # for the rest of the stream once the sandbox has ended; the Volume has it anyway
 _SLOWEST_RETRY_S = 30.0
 
@@ -83,39 +83,38 @@ class Following:
             for event in kept:
                 yield event
             return
-        queue: asyncio.Queue[JobEvent] = asyncio.Queue(_QUEUE)
+        queue: asyncio.Queue[list[JobEvent]] = asyncio.Queue(_QUEUE)
         reader = asyncio.create_task(self._read(queue))
         waiter = asyncio.create_task(self._wait(reader))
         try:
             while (heard := await _next(queue, waiter)) is not None:
-                if heard.seq > self._seen:
-                    self._heard.append(heard)
-                    yield heard
+                for event in heard:
+                    if event.seq > self._seen:
+                        self._heard.append(event)
+                        yield event
             end = await waiter
         finally:
             reader.cancel()
             waiter.cancel()
             await asyncio.wait({reader, waiter}, timeout=self._deadlines.call_s)
-        seen = self._seen
         for event in await self._rest(end):
-            if event.seq > seen:
-                yield event
+            yield event
 
     @property
     def _seen(self) -> int:
         return self._heard[-1].seq if self._heard else -1
 
     async def _kept(self) -> list[JobEvent] | None:
-        """All events of a job whose last word was found out."""
+        """The events, as far as they were not heard, of a job whose last word was found out."""
         written = await self._store.read(f"control/{self._key}/events.jsonl")
-        return None if written is None else _decoded(written)
+        return None if written is None else _decoded(written, self._seen)
 
     async def _left(self) -> list[JobEvent] | None:
-        """All events of a job that ended under its supervisor's eyes."""
+        """The events, as far as they were not heard, of a job that ended under its supervisor's eyes."""
         if await self._store.read(f"jobs/{self._key}/exit.json") is None:
             return None
         written = await self._store.read(f"jobs/{self._key}/events.jsonl")
-        return None if written is None else _decoded(written)
+        return None if written is None else _decoded(written, self._seen)
 
     async def _is_over(self) -> bool:
         """Whether the sandbox has ended by itself, or so long ago that Modal has forgotten it."""
@@ -130,7 +129,7 @@ class Following:
             raise
         return sandbox.returncode == 0
 
-    async def _read(self, queue: asyncio.Queue[JobEvent]) -> None:
+    async def _read(self, queue: asyncio.Queue[list[JobEvent]]) -> None:
         """Put what the sandbox says into ``queue``; a broken stream is read again from the start."""
         import modal
 
@@ -141,10 +140,10 @@ class Following:
                 async with calling("reading the job's output", float("inf")):
                     sandbox = await modal.Sandbox.from_id.aio(self._sandbox_id, client=self._client)
                     async for line in sandbox.stdout:
-                        event = decode(line.rstrip("\n"))
-                        if event is not None and event.seq > furthest:
-                            failed, furthest = 0, event.seq
-                            await queue.put(event)
+                        events = [each for each in decode_all(line.rstrip("\n")) if each.seq > furthest]
+                        if events:
+                            failed, furthest = 0, events[-1].seq
+                            await queue.put(events)
                 return
             except Refusal:
                 await asyncio.sleep(min(self._deadlines.retry_s * 2**failed, _SLOWEST_RETRY_S))
@@ -189,7 +188,7 @@ class Following:
             return End(sandbox.returncode)
 
     async def _rest(self, end: End) -> list[JobEvent]:
-        """Everything, the last word included: as the job left it, or else as found out here."""
+        """What was not heard, the last word included: as the job left it, or else as found out here."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._deadlines.settle_s
         while True:
@@ -216,12 +215,12 @@ class Following:
         text = "".join(event.encode() + "\n" for event in events)
         path = f"control/{self._key}/events.jsonl"
         if await self._store.put_once(path, text.encode()):
-            return events
+            return events[len(self._heard) :]
         written = await self._store.read(path)
         if written is None:
             detail = f"The events of the job {self._key!r} were removed while they were read."
             raise BackendError(FailureKind.UNKNOWN, detail, "Start the step again.")
-        return _decoded(written)
+        return _decoded(written, self._seen)
 
 
 def _is_outcome(event: JobEvent, programs: Sequence[str]) -> bool:
@@ -231,9 +230,9 @@ def _is_outcome(event: JobEvent, programs: Sequence[str]) -> bool:
     return event.type is JobEventType.FAILED
 
 
-async def _next(queue: asyncio.Queue[JobEvent], waiter: asyncio.Task[End]) -> JobEvent | None:
-    """The next event, or ``None`` when the waiter is done and nothing is left. The task is made only where there
-    is something to wait for: an event of a busy job costs no more than a look."""
+async def _next(queue: asyncio.Queue[list[JobEvent]], waiter: asyncio.Task[End]) -> list[JobEvent] | None:
+    """The next events, or ``None`` when the waiter is done and nothing is left. The task is made only where there
+    is something to wait for: a busy job costs no more than a look."""
     if queue.empty() and not waiter.done():
         get = asyncio.create_task(queue.get())
         try:
@@ -245,6 +244,13 @@ async def _next(queue: asyncio.Queue[JobEvent], waiter: asyncio.Task[End]) -> Jo
     return None if queue.empty() else queue.get_nowait()
 
 
-def _decoded(data: bytes) -> list[JobEvent]:
-    events = (decode(line) for line in data.decode("utf-8", "replace").split("\n"))
-    return [event for event in events if event is not None]
+def _decoded(data: bytes, after: int) -> list[JobEvent]:
+    """The events with ``seq > after``: from the end on, as whoever heard a hundred thousand lacks one or two."""
+    found: list[JobEvent] = []
+    for line in reversed(data.split(b"\n")):
+        event = decode(line.decode("utf-8", "replace"))
+        if event is not None and event.seq <= after:
+            break
+        if event is not None:
+            found.append(event)
+    return found[::-1]

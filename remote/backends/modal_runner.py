@@ -7,7 +7,8 @@ the numbering of events and the chain of programs are one piece of code. The con
 there directly, so that a checkpoint outlives the sandbox; ``events.jsonl``, ``log.txt`` and, last, ``exit.json`` are
 put there at the end. ``SHARED`` holds inputs that many jobs use (model weights), read-only.
 
-Every event goes to stdout as one line with its number, which is what a follower reads while the job runs. A name is
+Every event goes to stdout with its number, which is what a follower reads while the job runs: one line an event, or
+one for those that came together, because Modal's client takes some 200 µs for a line whatever it holds. A name is
 unique among *running* sandboxes only, so a second sandbox for a job that has already been started ends at once
 (``started.json``): training twice is worse than starting in vain. Standard library only.
 """
@@ -30,13 +31,14 @@ if __name__ == "__main__":  # started by path with -I: nothing of ours can be im
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from remote.backend import Need
-from remote.protocol import JobEventType
+from remote.protocol import JobEventType, decode, together
 from remote.sandbox.folder import JobFolder, SandboxSpec, write_atomic
 from remote.sandbox.supervisor import Supervisor
 from remote.sandbox.tail import Tail
 
 POLL_S = 0.015
 SAVE_EVERY_S = 20.0
+LINE_BYTES = 12 * 1024  # of events that came together
 
 
 def spec_json(key: str, run_id: str, programs: tuple[str, ...], need: Need, shared: Mapping[str, str]) -> str:
@@ -128,15 +130,20 @@ class Echo(threading.Thread):
         self.join()
 
     def _say(self) -> bool:
-        events = self._tail.read()
-        if events:
-            sys.stdout.write("".join(event.encode() + "\n" for event in events))
-            sys.stdout.flush()
-        kept = any(event.type in (JobEventType.EPOCH, JobEventType.ARTIFACT) for event in events)
-        if kept and time.monotonic() - self._saved_s > SAVE_EVERY_S:
+        said = self._tail.lines()
+        if said:
+            sys.stdout.buffer.write(b"".join(line + b"\n" for line in together(said, LINE_BYTES)))
+            sys.stdout.buffer.flush()
+        if time.monotonic() - self._saved_s > SAVE_EVERY_S and any(map(_is_kept, said)):
             save(self._job)
             self._saved_s = time.monotonic()
-        return bool(events)
+        return bool(said)
+
+
+def _is_kept(line: bytes) -> bool:
+    """Whether an event says that there is something in ``out/`` worth keeping."""
+    event = decode(line.decode("utf-8", "replace"))
+    return event is not None and event.type in (JobEventType.EPOCH, JobEventType.ARTIFACT)
 
 
 def first(job: Path, sandbox_id: str) -> bool:

@@ -9,14 +9,13 @@ head and its tail: the head says what was started, the tail why it ended.
 
 from __future__ import annotations
 
-import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from remote.protocol import MAX_LINE_BYTES, VERSION, JobEvent, JobEventType, decode
+from remote.protocol import MAX_LINE_BYTES, JobEvent, JobEventType, decode
 from remote.sandbox.vetting import Vetting
 
 LOG_HEAD_BYTES = 16 * 1024**2
@@ -142,7 +141,7 @@ class Events:
     def _add(self, type_: JobEventType, stage: str, fields: Mapping[str, Any], t: str) -> bool:
         event = JobEvent(self._seq, t, type_, stage, fields)
         try:
-            line = encode(event) + "\n"
+            line = event.encode() + "\n"
         except (ValueError, RecursionError):  # re-encoding can lengthen a line beyond the limit
             return False
         self._seq += 1
@@ -171,21 +170,6 @@ class Events:
     def close(self) -> None:
         self.flush()
         os.close(self._fd)
-
-
-_quick = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False).encode
-
-
-def encode(event: JobEvent) -> str:
-    """As :meth:`JobEvent.encode`, in a third of its time for what needs no care: short, and every number finite.
-    Raises ValueError or RecursionError."""
-    head = {"v": VERSION, "seq": event.seq, "t": event.t, "type": event.type.value, "stage": event.stage}
-    try:
-        line = _quick(head | event.fields)  # type: ignore[operator]
-    except ValueError:  # NaN or infinity
-        return event.encode()
-    # A half of a surrogate pair is not printable, and no UTF-8.
-    return line if 4 * len(line) <= MAX_LINE_BYTES and line.isprintable() else event.encode()
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -19,6 +19,11 @@ class Tail:
         self._rest = b""
 
     def read(self) -> list[JobEvent]:
+        """The events of :meth:`lines`."""
+        events = (decode(line.decode("utf-8", "replace")) for line in self.lines())
+        return [event for event in events if event is not None]
+
+    def lines(self) -> list[bytes]:
         """At most some 256 kB at once, so that a long replay does not block the event loop."""
         try:
             with self._path.open("rb", buffering=0) as file:
@@ -28,8 +33,7 @@ class Tail:
             return []
         self._offset += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
-        events = (decode(line.decode("utf-8", "replace")) for line in lines)
-        return [event for event in events if event is not None]
+        return lines
 
     @property
     def behind(self) -> bool:

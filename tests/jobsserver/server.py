@@ -48,7 +48,8 @@ class Fault:
 
     ``kind``: "status" (answer with it), "lost" (done, but the connection drops before the answer), "dropped" (not
     even done), "nonsense" (a body that is not the Hub's), "silent" (no answer, until the server ends), "cut" (of a
-    log: the connection drops after ``lines`` lines), "hole" (of a log: that line is missing).
+    log: the connection drops after ``lines`` lines), "hole" (of a log: that line is missing), "crumbs" (of a log: it
+    comes a few bytes at a time).
     """
 
     pattern: str
@@ -61,6 +62,7 @@ class Fault:
     skip: int = 0  # matching requests that still go well before
 
 
+_CRUMB_BYTES = 37
 _FAULT: web.RequestKey[Fault | None] = web.RequestKey("fault", Fault | None)  # type: ignore[arg-type]
 
 
@@ -283,8 +285,11 @@ class JobsServer:
                     return response
                 if fault and fault.kind == "hole" and sent - 1 == fault.lines:
                     continue
+                data = b"data: " + json.dumps(line, ensure_ascii=False).encode() + b"\n\n"
+                size = _CRUMB_BYTES if fault and fault.kind == "crumbs" else len(data)
                 with suppress(ConnectionError):
-                    await response.write(b"data: " + json.dumps(line).encode() + b"\n\n")
+                    for at in range(0, len(data), size):
+                        await response.write(data[at : at + size])
             if over:
                 return response
             await changed.wait()

@@ -28,6 +28,7 @@ class Faults:
     _damage: Callable[[bytes], bytes] = lambda data: data[: len(data) // 2]
     drop_logs_after: int | None = None  # lines; then the stream breaks
     drop_logs_times: int = 0
+    log_piece_chars: int = 0  # where not 0, the stream's messages hold so many characters
     silent_logs: bool = False  # streams stay open and say nothing
 
     def refuse(self, call: str, status: Status, message: str = "", times: int = FOREVER) -> None:

@@ -260,7 +260,9 @@ class Service:
                 lines = lines[: max(0, (faults.drop_logs_after or 0) - sent)]
             if lines:
                 sent += len(lines)
-                items = [api_pb2.TaskLogs(data="".join(lines))]
+                text = "".join(lines)
+                size = faults.log_piece_chars or len(text)
+                items = [api_pb2.TaskLogs(data=text[at : at + size]) for at in range(0, len(text), size)]
                 await stream.send_message(api_pb2.TaskLogsBatch(entry_id=str(sent), items=items))
             if breaks:
                 faults.drop_logs_times -= 1

@@ -314,10 +314,16 @@ async def test_no_machine_of_this_kind_is_no_capacity(world: HfWorld, tmp_path: 
 # -- follow --------------------------------------------------------------------------------------------------
 
 
+# Events so long that no two share a line.
+ALONE = """
+    for step in range(%d): emit.progress(step, 20, **{f"a_long_name_{i}": 0.125 for i in range(300)})
+    emit.result({})
+"""
+
+
 async def test_a_dropped_log_stream_loses_and_repeats_nothing(world: HfWorld, tmp_path: Path) -> None:
     world.server.faults = [Fault("logs", "cut", lines=3)]
-    code = "for step in range(20): emit.progress(step, 20)\nemit.result({})"
-    ref = await world.backend.submit(job(tmp_path, code))
+    ref = await world.backend.submit(job(tmp_path, ALONE % 20))
     found = await events(world.backend, ref)
     assert [event.seq for event in found] == list(range(21))
     assert found[-1].type is JobEventType.RESULT
@@ -326,16 +332,34 @@ async def test_a_dropped_log_stream_loses_and_repeats_nothing(world: HfWorld, tm
 
 async def test_a_line_that_the_log_lost_is_read_again(world: HfWorld, tmp_path: Path) -> None:
     world.server.faults = [Fault("logs", "hole", lines=3)]
-    code = "for step in range(20): emit.progress(step, 20)\nemit.result({})"
-    ref = await world.backend.submit(job(tmp_path, code))
+    ref = await world.backend.submit(job(tmp_path, ALONE % 20))
     assert [event.seq for event in await events(world.backend, ref)] == list(range(21))
 
 
-async def test_a_line_that_stays_lost_costs_one_event(world: HfWorld, tmp_path: Path) -> None:
+async def test_a_line_that_stays_lost_costs_what_stood_on_it(world: HfWorld, tmp_path: Path) -> None:
     world.server.faults = [Fault("logs", "hole", lines=3, times=99)]
-    code = "for step in range(5): emit.progress(step, 5)\nemit.result({})"
-    ref = await world.backend.submit(job(tmp_path, code))
+    ref = await world.backend.submit(job(tmp_path, ALONE % 5))
     assert [event.seq for event in await events(world.backend, ref)] == [0, 1, 3, 4, 5]
+
+
+async def test_a_burst_of_events_comes_in_few_lines_and_however_they_are_cut(
+    world: HfWorld, tmp_path: Path
+) -> None:
+    world.server.faults = [Fault("logs", "crumbs")]
+    code = """
+        for step in range(2000):
+            emit.warning("note", f"{step} Größe 🙂 \u2028 \x85")
+            if step % 100 == 0: print("\u2028 no event \x85", flush=True)
+        emit.result({"text": "\u2028ä\x85" * 3000})
+    """
+    ref = await world.backend.submit(job(tmp_path, code))
+    found = await events(world.backend, ref)
+    assert [event.seq for event in found] == list(range(2001))
+    assert [event.fields["detail"].split()[0] for event in found[:-1]] == [str(n) for n in range(2000)]
+    assert {event.fields["detail"].split()[2] for event in found[:-1]} == {"🙂"}
+    assert found[-1].fields["data"] == {"text": "\u2028ä\x85" * 3000}
+    assert len(world.server.job("job").lines) < 1000
+    assert await events(world.another(), ref, after=1500) == found[1501:]
 
 
 @pytest.mark.parametrize("size", [20_000, 60_000])

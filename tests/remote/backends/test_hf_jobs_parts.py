@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import stat
+import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import httpx2
 import pytest
 from huggingface_hub import JobInfo
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remote.backend import ArtifactError, Need, Reason
@@ -26,8 +28,10 @@ from remote.backends import hf_jobs_offers as offers
 from remote.backends import hf_jobs_pack as archives
 from remote.backends.hf_jobs_client import ATTEMPTS, pause_s
 from remote.backends.hf_jobs_inside import Inside, Settings, environment, missing
+from remote.backends.hf_jobs_speaker import TOGETHER_S, Speaker
 from remote.backends.hf_jobs_store import build_bundle
-from remote.protocol import FailureKind, JobEvent, JobEventType
+from remote.protocol import FailureKind, JobEvent, JobEventType, decode_all
+from remote.sandbox.pump import Lines
 from tests.remote.sandbox.jobs import job
 
 AT = "2026-01-01T00:00:00.000+00:00"
@@ -157,16 +161,40 @@ def test_a_job_that_waited_in_vain_was_not_cancelled_on_request() -> None:
 TEXTS = st.text(max_size=60) | st.integers(0, 15_000).map(lambda n: "ä\n" * n)
 
 
+@contextmanager
+def speaking(clock_s: Callable[[], float] = lambda: 0.0) -> Iterator[tuple[Speaker, Callable[[], list[str]]]]:
+    """A speaker, and what it has written since the last look."""
+    with tempfile.TemporaryFile() as log:
+        seen = 0
+
+        def written() -> list[str]:
+            nonlocal seen
+            log.seek(seen)
+            data = log.read()
+            seen += len(data)
+            return data.decode().splitlines()
+
+        yield Speaker(log.fileno(), ("x",), clock_s), written
+
+
+def spoken(events: Iterable[JobEvent]) -> list[str]:
+    with speaking() as (speaker, written):
+        for event in events:
+            speaker.take(event.encode().encode(), speaks=True, whole=True)
+        speaker.flush()
+        return written()
+
+
 @given(st.lists(TEXTS, max_size=6))
 def test_events_survive_the_log(texts: list[str]) -> None:
     said = [JobEvent(i, AT, JobEventType.RESULT, "x", {"data": {"t": t}}) for i, t in enumerate(texts)]
-    log = [line.decode() for event in said for line in lines.event_lines(event)]
+    log = spoken(said)
     assert all(len(line.encode()) < 16 * 1024 for line in log)
     reader = lines.LogReader()
-    found = [event for line in log if (event := reader.take(line)) is not None]
+    found = [event for line in log for event in reader.take(line)]
     assert found == said
     reader.restart()
-    assert [reader.take(line) for line in log] == [None] * len(log)
+    assert [reader.take(line) for line in log] == [[]] * len(log)
 
 
 @given(st.binary(max_size=40_000))
@@ -174,7 +202,7 @@ def test_no_word_of_a_job_is_taken_for_ours(word: bytes) -> None:
     reader = lines.LogReader()
     for line in lines.log_lines(word):
         for piece in line.decode("utf-8", "replace").splitlines()[:1]:
-            assert reader.take(piece) is None
+            assert reader.take(piece) == []
     assert (reader.last, reader.saved, reader.ended, reader.gap) == (None, None, False, False)
 
 
@@ -186,15 +214,55 @@ def test_reading_never_raises(line: str) -> None:
 
 
 def test_an_event_that_follows_a_hole_waits() -> None:
-    first, second, third = (
-        next(lines.event_lines(JobEvent(i, AT, JobEventType.STARTED, "x", {}))).decode() for i in range(3)
-    )
+    one, two, three, four = (JobEvent(i, AT, JobEventType.STARTED, "x", {}) for i in range(4))
+    first, second, third = one.encode(), two.encode(), f"[{three.encode()},{four.encode()}]"
     reader = lines.LogReader()
-    assert reader.take(first) is not None
-    assert reader.take(third) is None
+    assert reader.take(first) == [one]
+    assert reader.take(third) == []
     assert reader.gap
     reader.restart()
-    assert [reader.take(line) is not None for line in (first, second, third)] == [False, True, True]
+    assert [reader.take(line) for line in (first, second, third)] == [[], [two], [three, four]]
+
+
+def test_an_event_that_comes_alone_is_written_at_once_and_a_stream_of_them_in_few_lines() -> None:
+    now_s = 100.0
+    step = b'{"v":1,"seq":0,"t":"%s","type":"progress","stage":"x","step":1}' % AT.encode()
+    with speaking(lambda: now_s) as (speaker, written):
+
+        def says(count: int) -> list[int]:
+            """How many events each written line holds."""
+            for _ in range(count):
+                speaker.take(step, speaks=True, whole=True)
+            speaker.breathe()
+            return [len(decode_all(line)) for line in written()]
+
+        assert says(1) == [1]
+        assert says(3) == says(2) == []
+        assert speaker.patience_s == pytest.approx(TOGETHER_S)
+        now_s += TOGETHER_S
+        assert says(1) == [6]
+        assert speaker.patience_s is None
+        now_s += TOGETHER_S
+        assert says(1) == [1]
+        assert says(1) == []
+        speaker.take(b"a word", speaks=True, whole=True)  # is not written before what came before it
+        assert [line[:2] for line in written()] == ['{"', "| "]
+
+
+@given(st.lists(st.sampled_from(["ä", "🙂", "\\n", "x" * 13_000]), max_size=8), st.integers(5, 200))
+@settings(deadline=None)
+def test_a_burst_survives_however_it_is_cut(details: list[str], size: int) -> None:
+    said = [JobEvent(i, AT, JobEventType.RESULT, "x", {"data": {"t": t}}) for i, t in enumerate(details)]
+    stream = b"".join(event.encode().encode() + b"\n" + "größer\n".encode() for event in said)
+    cutter, reader = Lines(), lines.LogReader()
+    with speaking() as (speaker, written):
+        for at in range(0, len(stream), size):
+            for line, whole in cutter.feed(stream[at : at + size]):
+                speaker.take(line, speaks=True, whole=whole)
+        speaker.flush()
+        log = written()
+    assert [event for line in log for event in reader.take(line)] == said
+    assert log.count("| größer") == len(said)
 
 
 # -- archives ------------------------------------------------------------------------------------------------

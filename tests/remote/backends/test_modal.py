@@ -339,7 +339,7 @@ def test_the_last_word_follows_from_how_the_sandbox_ended(
 
 MANY = """
 for step in range(300):
-    emit.progress(step, 300)
+    emit.progress(step, 300, **{f"a_long_name_{i}": 0.125 for i in range(100)})
 emit.result({})
 """
 
@@ -348,11 +348,31 @@ emit.result({})
 async def test_a_dropped_log_stream_loses_and_repeats_nothing(
     world: ModalWorld, folder: Path, times: int
 ) -> None:
-    world.server.faults.drop_logs(after=100, times=times)
+    world.server.faults.drop_logs(after=10, times=times)  # a line holds a few events
     events = await everything(world.backend, await world.backend.submit(job(folder, MANY)))
     assert [event.seq for event in events] == list(range(301))
     assert [event.fields.get("step") for event in events[:-1]] == list(range(300))
     assert world.server.faults.drop_logs_times < times
+
+
+async def test_a_burst_of_events_comes_in_few_lines_and_however_they_are_cut(
+    world: ModalWorld, folder: Path
+) -> None:
+    world.server.faults.log_piece_chars = 37
+    code = """
+for step in range(2000):
+    emit.warning("note", f"{step} Größe 🙂 \u2028 \x85")
+    print("no event")
+emit.result({"text": "ä" * 20_000})
+"""
+    found = await everything(world.backend, await world.backend.submit(job(folder, code)))
+    assert [event.seq for event in found] == list(range(2001))
+    assert [event.fields["detail"].split()[0] for event in found[:-1]] == [str(n) for n in range(2000)]
+    assert {event.fields["detail"].split()[2] for event in found[:-1]} == {"🙂"}
+    assert found[-1].fields["data"] == {"text": "ä" * 20_000}
+    assert len(world.server.run_of("run-1-train").lines) < 1000
+    async with closing(world.another()) as later:
+        assert await everything(later, JobRef("modal", "run-1-train"), after=1500) == found[1501:]
 
 
 async def test_a_log_stream_that_says_nothing_loses_nothing(world: ModalWorld, folder: Path) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remote.protocol import MAX_LINE_BYTES, JobEvent, JobEventType
+from remote.protocol import MAX_LINE_BYTES, JobEventType
 from remote.sandbox import pump
-from remote.sandbox.pump import Events, Lines, Log, encode
+from remote.sandbox.pump import Events, Lines, Log
 from remote.sandbox.tail import Tail, announced
 
 OK = b'{"v":1,"seq":0,"t":"t","type":"progress","stage":"s","step":%d}'
@@ -98,18 +97,6 @@ def test_events_are_numbered_and_read_back_while_they_grow(tmp_path: Path) -> No
     events.add(JobEventType.FAILED, "s", {"kind": "timeout", "detail": "x"})
     events.close()
     assert [(e.seq, e.t) for e in tail.read()] == [(2, "now")]
-
-
-fields = st.dictionaries(
-    st.sampled_from(["step", "metrics", "detail"]),
-    st.none() | st.integers() | st.floats() | st.text() | st.dictionaries(st.text(), st.floats()),
-)
-
-
-@given(fields, st.text())
-def test_the_quick_encoder_says_what_the_protocol_says(body: dict[str, Any], stage: str) -> None:
-    event = JobEvent(3, "now", JobEventType.PROGRESS, stage, body)
-    assert encode(event) == event.encode()
 
 
 def test_a_torn_last_line_waits_for_its_end(tmp_path: Path) -> None:
