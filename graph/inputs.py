@@ -9,7 +9,7 @@ from pathlib import Path
 
 from graph.context import Context
 from graph.names import TaskFamily
-from graph.state import RunState
+from graph.state import DataFiles, RunState
 from remote.backend import Input, Need
 
 LIGHT = Need(timeout_s=600, memory_mb=4096)  # pandas and scikit-learn
@@ -28,6 +28,16 @@ def metric_of(state: RunState) -> str:
     family = state["audit"].family
     fits = _FITS.get(family, _CLASSES)
     return next((m for m in state["task"].metrics if m in fits), _DEFAULT_METRIC.get(family, "macro_f1"))
+
+
+def raw_inputs(data: DataFiles) -> tuple[Input, ...]:
+    return tuple(Input(f"raw/{Path(path).name}", path) for paths in data.files.values() for path in paths)
+
+
+def raw_files(data: DataFiles) -> dict[str, str | list[str]]:
+    """Split to its file, or to the files of its parts, where a job finds them."""
+    found = {split: [f"in/raw/{Path(path).name}" for path in paths] for split, paths in data.files.items()}
+    return {split: paths if len(paths) > 1 else paths[0] for split, paths in found.items()}
 
 
 def training_inputs(state: RunState, context: Context, checkpoint: Path | None = None) -> tuple[Input, ...]:

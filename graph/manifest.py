@@ -125,6 +125,7 @@ def _data(state: RunState) -> dict[str, Any] | None:
         "licence": candidate.licence,
         "attribution": candidate.attribution,
         "sha256": plain(data.sha256),
+        "left_out": plain(data.left_out),
         "splits": plain(audit.rows) if audit else {},
         "split_sha256": plain(audit.split_sha256) if audit else {},
     }

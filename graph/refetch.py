@@ -13,11 +13,11 @@ from typing import Any
 
 from graph.deps import Deps, Source
 from graph.errors import SourceError, StageFailed
-from graph.inputs import LIGHT
+from graph.inputs import LIGHT, raw_inputs
 from graph.jobs import run_once
 from graph.manifest import folder_sha256
 from graph.names import EventType
-from graph.stages.audit import audit_config, audit_inputs
+from graph.stages.audit import audit_config
 from graph.state import DataFiles, RunState
 from remote.backend import JobSpec, Program
 from remote.protocol import sha256_file
@@ -51,7 +51,7 @@ async def data_again(deps: Deps, state: RunState, run_id: str, into: Path, key: 
         f"{key}-audit",
         run_id,
         (Program("audit", "audit", config),),
-        audit_inputs(again),
+        raw_inputs(again),
         LIGHT,
         state["request"].allow_unisolated,
     )
@@ -103,7 +103,7 @@ async def _fetch(deps: Deps, data: DataFiles, into: Path) -> DataFiles:
         raise StageFailed(
             f"The data {candidate.title} cannot be had again: {error.detail}", error.hint, error.kind
         ) from error
-    other = [split for split, sha256 in data.sha256.items() if again.sha256.get(split) != sha256]
+    other = [name for name, sha256 in data.sha256.items() if again.sha256.get(name) != sha256]
     if other:
         raise StageFailed(
             f"The data {candidate.title} is not what it was: the hash of {', '.join(other)} differs.",

@@ -194,7 +194,11 @@ class ModelChoice:
 
 @dataclass(frozen=True, slots=True)
 class DataFiles:
-    """Fetched raw data: one file, or one a split. ``splits`` maps train/validation/test to a path."""
+    """Fetched raw data: one file, or one a split, or several that are the parts of a split.
+
+    ``splits`` maps train/validation/test to the first part's path, ``more`` to those of the others. ``sha256`` is by
+    split, and by ``train-2`` and so on for further parts.
+    """
 
     candidate: Candidate
     splits: Mapping[str, str]
@@ -205,6 +209,17 @@ class DataFiles:
     human: Mapping[str, float] = field(default_factory=dict)  # ceiling by human agreement, by metric
     # Column to names, where the files hold class numbers and the card says what they mean.
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    more: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)  # split -> which share of it was read
+
+    @property
+    def files(self) -> dict[str, tuple[str, ...]]:
+        return {split: (path, *self.more.get(split, ())) for split, path in self.splits.items()}
+
+    @property
+    def official_test(self) -> bool:
+        """Whether the test rows are the data's own, all of them."""
+        return "test" in self.splits and "test" not in self.left_out
 
 
 @dataclass(frozen=True, slots=True)

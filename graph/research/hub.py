@@ -27,8 +27,17 @@ from graph.names import FailureKind
 from graph.research.archives import sha256_of
 from graph.research.datasearch import DataSearch, listed_candidate, utc_now
 from graph.research.hubclient import HubClient, Sleep
-from graph.research.hubfiles import FORMATS, Chosen, choose_files
-from graph.research.hubinfo import DOWNLOAD_TIMEOUT_S, ID, bytes_of, card_of, parse_id, paths_of, plain_id
+from graph.research.hubfiles import FORMATS, Chosen, choose_files, within_bounds
+from graph.research.hubinfo import (
+    DOWNLOAD_TIMEOUT_S,
+    ID,
+    bytes_of,
+    card_of,
+    parse_id,
+    paths_of,
+    plain_id,
+    sizes_of,
+)
 from graph.research.hubmodels import HubModels
 from graph.research.listing import class_names_of
 from graph.research.packages import disk_errors, room
@@ -87,17 +96,17 @@ class HubSource:
         renamed = info.id if info.id and info.id != repo else ""
         wanted = dataset_id.replace(repo, renamed) if renamed else dataset_id
         listing, candidate = listed_candidate(info, wanted, file)
-        why_not = candidate.why_not or _too_large(info, _chosen(info, wanted))
+        chosen = _chosen(info, wanted)
+        why_not = candidate.why_not or _too_large(info, chosen)
         if why_not:
             raise SourceError(
                 f"The data set {repo} cannot be used: {why_not}.",
                 "Choose another one.",
                 FailureKind.DATA_ERROR,
             )
-        if renamed:
-            candidate = replace(
-                candidate, reasons=(f"{repo} is called {renamed} now"[:200], *candidate.reasons)
-            )
+        told = [f"{repo} is called {renamed} now"[:200]] if renamed else []
+        told += [f"I read a part of {split}: {share}" for split, share in chosen.left_out.items()]
+        candidate = replace(candidate, reasons=(*told, *candidate.reasons))
         seen = await self.data.inspected(listing, candidate, TaskSpec("", "", None))
         return replace(seen, url=self.client.page(f"datasets/{info.id}"))
 
@@ -118,19 +127,24 @@ class HubSource:
             )
         with disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            room(self.folder, 2 * bytes_of(info, list(chosen.files.values())))
-        splits, sha256 = {}, {}
-        for split, file in chosen.files.items():
-            path = into / f"{repo.rpartition('/')[2]}-{split}{PurePosixPath(file).suffix}"
-            sha256[split] = await self._download(repo, str(info.sha), file, path, _sha256(info, file))
-            splits[split] = str(path)
+            room(self.folder, 2 * bytes_of(info, chosen.paths))
+        paths: dict[str, list[str]] = {}
+        sha256 = {}
+        for split, parts in chosen.files.items():
+            for number, file in enumerate(parts, 1):
+                name = split if number == 1 else f"{split}-{number}"
+                path = into / f"{repo.rpartition('/')[2]}-{name}{PurePosixPath(file).suffix}"
+                sha256[name] = await self._download(repo, str(info.sha), file, path, _sha256(info, file))
+                paths.setdefault(split, []).append(str(path))
         return DataFiles(
             replace(candidate, revision=info.sha),
-            splits,
+            {split: first for split, (first, *_) in paths.items()},
             sha256,
             candidate.text_column,
             candidate.target,
             class_names=class_names_of(card_of(info)),
+            more={split: tuple(more) for split, (_, *more) in paths.items() if more},
+            left_out=dict(chosen.left_out),
         )
 
     async def model(self, task: TaskSpec) -> ModelChoice:
@@ -158,11 +172,12 @@ def _sha256(info: DatasetInfo, file: str) -> str | None:
 
 
 def _chosen(info: DatasetInfo, dataset_id: str) -> Chosen:
-    return choose_files(paths_of(info), card_of(info), parse_id(dataset_id)[2])
+    chosen = choose_files(paths_of(info), card_of(info), parse_id(dataset_id)[2])
+    return within_bounds(chosen, sizes_of(info))
 
 
 def _too_large(info: DatasetInfo, chosen: Chosen) -> str:
-    size = bytes_of(info, list(chosen.files.values()))
+    size = bytes_of(info, chosen.paths)
     return (
         f"its files have {size / 1e9:.1f} GB, more than {MAX_DATA_BYTES / 1e9:.1f}"
         if size > MAX_DATA_BYTES

@@ -2,8 +2,9 @@
 run.
 
 Splits come from the card's ``configs`` where it has them, else from names such as
-``train-00000-of-00002.parquet``, ``data/test.csv`` or ``dev.jsonl``. One file a split is taken: of several
-parts the first, and the candidate says so.
+``train-00000-of-00002.parquet``, ``data/test.csv`` or ``dev.jsonl``. A split may lie in several files, its parts: all
+that the card lists, else those that are named alike but for a number. All of them are read while that is little
+enough for one machine's memory, and else it is said which share is.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -25,16 +26,28 @@ _SPLITS = {
 _NOT_DATA = frozenset(
     {"dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json", "package.json"}
 )
+MAX_PARTS = 64  # files of one data set
+TEXT_BYTES = 512 << 20  # of all parts together; what the jobs read of one text file
+PARQUET_BYTES = 256 << 20  # which hold two or three times as much
+_PART = re.compile(r"(?<![a-zA-Z\d])(?:part|shard|chunk|file)?\d+(?![a-zA-Z\d])")
+_OF = re.compile(r"-of-0*(\d+)\b")
+_READ_FIRST = ("test", "validation", "train")
 USUAL_CONFIGS = ("default", "main", "plain_text", "en", "all")
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Split to path in the repository; ``note``: what to know about it; ``why_not``: why there is nothing."""
+    """Split to the paths of its parts in the repository, in order; ``note``: what to know about it; ``why_not``: why
+    there is nothing; ``left_out``: split to which share of it is read, where that is not all."""
 
-    files: Mapping[str, str]
+    files: Mapping[str, tuple[str, ...]]
     note: str = ""
     why_not: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> list[str]:
+        return [path for parts in self.files.values() for path in parts]
 
 
 def choose_files(paths: Iterable[str], card: Mapping[str, Any] | None = None, named: str = "") -> Chosen:
@@ -42,7 +55,7 @@ def choose_files(paths: Iterable[str], card: Mapping[str, Any] | None = None, na
     names = sorted(paths)
     if named:
         return (
-            Chosen({"train": named})
+            Chosen({"train": (named,)})
             if named in names
             else Chosen({}, why_not=f"it has no file {named[:120]}")
         )
@@ -91,7 +104,7 @@ def _by_card(data: Sequence[str], card: Mapping[str, Any]) -> Chosen | None:
                 parts.setdefault(split, []).extend(found)
     others = len(configs) - 1
     note = f"its configuration {str(config.get('config_name'))[:40]}, one of {len(configs)}" if others else ""
-    return _first_parts(parts, note) if parts else None
+    return _with_train(parts, note) if parts else None
 
 
 def _by_name(data: Sequence[str]) -> Chosen:
@@ -128,16 +141,60 @@ def _by_name(data: Sequence[str]) -> Chosen:
             )
         parts = {"train": list(names)}
     count = len({f for f, _ in groups})
-    return _first_parts(parts, f"its folder {folder or '/'}, one of {count}" if count > 1 else "")
+    notes = [f"its folder {folder or '/'}, one of {count}"] if count > 1 else []
+    alike = {split: _alike(found) for split, found in parts.items()}
+    if others := [split for split in parts if len(alike[split]) < len(parts[split])]:
+        notes.append(f"of several files for {' and '.join(others)} the first")
+    return _with_train(alike, "; ".join(notes))
 
 
-def _first_parts(parts: Mapping[str, Sequence[str]], note: str) -> Chosen:
+def _alike(names: Sequence[str]) -> list[str]:
+    """The first one, and those that are named as it is but for a number that stands alone: not ``train_v2``."""
+    first, *_ = shapes = [_PART.sub("#", PurePosixPath(name).name) for name in names]
+    return [name for name, shape in zip(names, shapes, strict=True) if shape == first]
+
+
+def _with_train(parts: Mapping[str, Sequence[str]], note: str) -> Chosen:
     if "train" not in parts:
         if len(parts) > 1:
             return Chosen({}, why_not="it has no training split")
         parts = {"train": next(iter(parts.values()))}
-    most = max(len(names) for names in parts.values())
-    notes = [note] if note else []
-    if most > 1:
-        notes.append(f"the first of up to {most} parts of each split")
-    return Chosen({split: names[0] for split, names in parts.items()}, "; ".join(notes))
+    return Chosen({split: tuple(names) for split, names in parts.items()}, note)
+
+
+def within_bounds(chosen: Chosen, sizes: Mapping[str, int]) -> Chosen:
+    """The parts that are read; ``sizes``: bytes by path. One of each split, whatever its size, then more of test,
+    validation and train while all of them together stay below the bound."""
+    bound = PARQUET_BYTES if any(path.endswith(".parquet") for path in chosen.paths) else TEXT_BYTES
+    room = bound - sum(sizes.get(parts[0], 0) for parts in chosen.files.values())
+    places = MAX_PARTS - len(chosen.files)
+    taken: dict[str, list[int]] = {}
+    for split in sorted(chosen.files, key=_READ_FIRST.index):
+        parts = chosen.files[split]
+        taken[split] = [0]
+        for number in _spread(len(parts))[1:]:
+            room, places = room - sizes.get(parts[number], 0), places - 1
+            if room < 0 or places < 0:
+                break
+            taken[split].append(number)
+    files = {split: tuple(parts[i] for i in sorted(taken[split])) for split, parts in chosen.files.items()}
+    said = {split: _share(parts, files[split], sizes) for split, parts in chosen.files.items()}
+    return replace(chosen, files=files, left_out={split: share for split, share in said.items() if share})
+
+
+def _spread(count: int) -> list[int]:
+    """0 to ``count`` - 1 so that every beginning lies spread over the whole: rows are often sorted by label."""
+    bits = max(count - 1, 1).bit_length()
+    return sorted(range(count), key=lambda number: int(f"{number:0{bits}b}"[::-1], 2))
+
+
+def _share(parts: Sequence[str], read: Sequence[str], sizes: Mapping[str, int]) -> str:
+    """Which share of a split is read; empty for all of it."""
+    if len(read) < len(parts):
+        whole = sum(sizes.get(path, 0) for path in parts)
+        share = sum(sizes.get(path, 0) for path in read) / whole if whole else len(read) / len(parts)
+        return f"{len(read)} of {len(parts)} files, {100 * share:.0f} % of the bytes"
+    named = {match[1] for path in parts if (match := _OF.search(path))}
+    if len(named) == 1 and (count := int(*named)) > len(parts):
+        return f"{len(parts)} of {count} files, the others are not there"
+    return ""

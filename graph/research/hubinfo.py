@@ -39,7 +39,12 @@ def paths_of(info: DatasetInfo | ModelInfo) -> list[str]:
 
 
 def bytes_of(info: DatasetInfo | ModelInfo, files: Sequence[str]) -> int:
-    return sum(sibling.size or 0 for sibling in info.siblings or () if sibling.rfilename in files)
+    return sum(size for path, size in sizes_of(info).items() if path in files)
+
+
+def sizes_of(info: DatasetInfo | ModelInfo) -> dict[str, int]:
+    """Path to bytes; 0 where the Hub does not say."""
+    return {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}
 
 
 def languages_of(card: Mapping[str, Any]) -> tuple[str, ...]:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from graph import jobs
 from graph.context import Context
 from graph.errors import GraphError, SourceError, StageFailed
 from graph.files import copy_file, copy_tree
-from graph.inputs import LIGHT
+from graph.inputs import LIGHT, raw_files, raw_inputs
 from graph.names import DecisionKind, EventType, FailureKind, Stage, TaskFamily
 from graph.research.encoders import too_short
 from graph.stages.reading import prior_results
 from graph.stages.research import ask, inspect, is_about_data, told
 from graph.state import AuditSummary, Candidate, Choice, DataFiles, Finding, Question, RunState, answered
-from remote.backend import Input, Program
+from remote.backend import Program
 
 
 async def run(state: RunState, context: Context) -> RunState:
@@ -49,7 +48,7 @@ async def _checked(state: RunState, context: Context, data: DataFiles) -> AuditS
     if answer and answer.question_id.split(":")[1] == "target":
         target = answer.value
     if not (text and target):
-        seen = await inspect(context, data.splits, text, target, request.allow_unisolated)
+        seen = await inspect(context, data, text, target, request.allow_unisolated)
         if not seen.get("certain", True) and not request.yes:
             return _ask_target(context, seen["alternatives"]["target"], seen["why"])
         text, target = seen["text_column"], seen["target"]
@@ -128,7 +127,7 @@ async def _audit(
         context,
         "audit",
         (Program("audit", "audit", audit_config(data, text, target, family, request.seed)),),
-        audit_inputs(data),
+        raw_inputs(data),
         LIGHT,
         out,
         allow_unisolated=request.allow_unisolated,
@@ -159,7 +158,8 @@ def audit_config(
     """The audit job's config (``docs/jobs.md``): with the same data it makes the same split."""
     candidate = data.candidate
     return {
-        "files": {split: f"in/raw/{Path(path).name}" for split, path in data.splits.items()},
+        "files": raw_files(data),
+        "left_out": dict(data.left_out),
         "text_column": text,
         "target": target,
         "group_column": data.group_column,
@@ -172,10 +172,6 @@ def audit_config(
         "licence": candidate.licence,
         "sha256": dict(data.sha256),
     }
-
-
-def audit_inputs(data: DataFiles) -> tuple[Input, ...]:
-    return tuple(Input(f"raw/{Path(path).name}", path) for path in data.splits.values())
 
 
 def _ask_target(context: Context, names: list[str], why: str) -> Question:

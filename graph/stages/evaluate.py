@@ -111,7 +111,7 @@ async def facts(state: RunState, context: Context) -> dict[str, object]:
         "baselines": plain(state["baselines"]),
         "attempts": plain(state.get("attempts", ())),
         "reported": plain(beside_ours(state.get("reported", ()), metric_of(state), data)),
-        "official_test": "test" in data.splits,
+        "official_test": data.official_test,
         "paper": _paper(state.get("paper"), data),
     }
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from graph import jobs
 from graph.context import Context
 from graph.deps import Source
 from graph.errors import GraphError, SourceError, StageFailed
-from graph.inputs import LIGHT
+from graph.inputs import LIGHT, raw_files, raw_inputs
 from graph.names import DecisionKind, EventType, FailureKind, Stage
 from graph.stages.choosing import answer_about_model, check_reach, choose_model, task_with_model
 from graph.stages.reading import answer_about_paper, read_paper
-from graph.state import Candidate, Choice, Question, RunState, TaskSpec, answered
-from remote.backend import Input, Program
+from graph.state import Candidate, Choice, DataFiles, Question, RunState, TaskSpec, answered
+from remote.backend import Program
 
 SHOWN = 5
 REASONS = 4  # beside a choice
@@ -147,7 +146,7 @@ async def _columns(
     request, task = state["request"], state["task"]
     data = await source.fetch(found, context.dir / "raw")
     seen = await inspect(
-        context, data.splits, request.text_column or task.text_column, request.target or task.target,
+        context, data, request.text_column or task.text_column, request.target or task.target,
         request.allow_unisolated,
     )  # fmt: skip
     best = replace(
@@ -179,20 +178,18 @@ async def _columns(
 
 async def inspect(
     context: Context,
-    splits: Mapping[str, str],
+    data: DataFiles,
     text_column: str | None,
     target: str | None,
     allow_unisolated: bool,
 ) -> Mapping[str, Any]:
     """Columns, proposals and a preview of raw files, found out in the sandbox."""
-    inputs = tuple(Input(f"raw/{Path(path).name}", path) for path in splits.values())
-    files = {split: f"in/raw/{Path(path).name}" for split, path in splits.items()}
-    config = {"files": files, "text_column": text_column, "target": target}
+    config = {"files": raw_files(data), "text_column": text_column, "target": target}
     return await jobs.run(
         context,
         "inspect",
         (Program("inspect", "inspect", config),),
-        inputs,
+        raw_inputs(data),
         LIGHT,
         context.dir / "work" / "inspect",
         allow_unisolated=allow_unisolated,

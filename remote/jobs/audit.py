@@ -46,7 +46,7 @@ from remote.jobs.prepare import (
 )
 from remote.jobs.rows import Row, write_rows, write_text
 from remote.jobs.splits import SPLITS, sample_rows, split_rows
-from remote.jobs.tables import Table, read_table, with_class_names
+from remote.jobs.tables import Table, read_parts, with_class_names
 from remote.protocol import Emitter, FailureKind, JobError, finite, sha256_file
 
 OUT = Path("out")
@@ -126,11 +126,11 @@ def _splits(audit: Audit, emit: Emitter) -> dict[str, list[Row]]:
 
 def _read(audit: Audit) -> Raw:
     """The given files; a split without the target column, such as a hidden test set, is put aside."""
-    files: Mapping[str, str] = audit.config["files"]
+    files: Mapping[str, str | list[str]] = audit.config["files"]
     class_names: Mapping[str, Sequence[str]] = audit.config.get("class_names") or {}
     tables: dict[str, Table] = {
-        split: with_class_names(read_table(path), class_names)
-        for split, path in files.items()
+        split: with_class_names(read_parts(paths), class_names)
+        for split, paths in files.items()
         if split in SPLITS
     }
     if not tables:
@@ -158,6 +158,9 @@ def _read(audit: Audit) -> Raw:
         for words, count in table.notes.items():
             detail = f"While reading the {split} file: {count:,} {words}."
             audit.findings.append(Finding("mended_file", "warning", detail, "Went on with the rest."))
+    for split, share in (audit.config.get("left_out") or {}).items():
+        detail = f"Of the {split} split only a part was read: {share}."
+        audit.findings.append(Finding("partly_read", "warning", detail, "Went on with that part."))
     raw = combine({split: table.frame for split, table in tables.items()})
     audit.given = raw.split
     audit.facts["raw_rows"] = len(raw.frame)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from remote.jobs.columns import JOINED, Column, cut, describe, family_of, indicator_columns, lists_of
 from remote.jobs.headers import TARGET_NAMES, TEXT_NAMES, words_of
-from remote.jobs.tables import Cell, Table, read_table
+from remote.jobs.tables import Cell, Table, read_parts
 from remote.protocol import Emitter, FailureKind, JobError
 
 SHOWN_COLUMNS = 40
@@ -38,7 +38,7 @@ class Proposal:
 def run(config: Mapping[str, Any], emit: Emitter) -> Mapping[str, Any]:
     """See ``docs/jobs.md``, inspect. Raises JobError (``data_error``)."""
     del emit
-    tables = {split: read_table(path) for split, path in config["files"].items()}
+    tables = {split: read_parts(paths) for split, paths in config["files"].items()}
     if not tables:
         raise error("No file was given: name a CSV, TSV, JSONL or Parquet file.")
     first = next(iter(tables.values()))

@@ -150,7 +150,7 @@ def _set_up(package: Package, paper: Mapping[str, Any]) -> list[list[str]]:
     ]
     rows += [_difference(name, _said(paper, name), ours[name]) for name in SETTINGS if name in ours]
     sizes = ", ".join(f"{name} {count:,}" for name, count in audit.items())
-    split = "the data's own test split" if facts.get("official_test") else "test rows that we split off"
+    split = "the data's own test split" if facts.get("official_test") else "test rows of our own choice"
     rows.append(["split", "see the paper", escape(f"{split}: {sizes}", 120), "", ""])
     return [row for row in rows if row]
 

@@ -58,6 +58,28 @@ class Table:
     notes: Mapping[str, int] = field(default_factory=dict)  # what was mended while reading -> how often
 
 
+def read_parts(paths: Path | str | Sequence[Path | str]) -> Table:
+    """The table in one file, or in several that are its parts, one below the other. Raises JobError as
+    :func:`read_table`."""
+    if isinstance(paths, Path | str):
+        return read_table(paths)
+    tables = [read_table(path) for path in paths]
+    if not tables:
+        raise _error("No file was given: name a CSV, TSV, JSONL or Parquet file.")
+    names = list(dict.fromkeys(name for table in tables for name in table.frame.columns))
+    columns = [
+        [cell for table in tables for cell in table.frame.get(name, [None] * len(table.frame))]
+        for name in names
+    ]
+    notes = Counter[str]()
+    for table in tables:
+        notes.update(table.notes)
+        notes["files with other columns than the first"] += {*table.frame.columns} != {
+            *tables[0].frame.columns
+        }
+    return replace(tables[0], frame=_frame(names, columns), notes=_kept(notes))
+
+
 def read_table(path: Path | str) -> Table:
     """The table in ``path``. Raises JobError (``data_error``) with one sentence that says what to do."""
     path = Path(path)

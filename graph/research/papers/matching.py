@@ -75,6 +75,8 @@ def _apart(row: Reported, metric: str, data: DataFiles) -> str:
         return f"on the split {row.split}"
     if "test" not in data.splits:
         return "we split off test rows of our own"
+    if not data.official_test:
+        return "we read a part of the test split only"
     return _other_configuration(row, data.candidate)
 
 

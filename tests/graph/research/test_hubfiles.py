@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from graph.research.hubfiles import choose_files, split_of
+from graph.research import hubfiles
+from graph.research.hubfiles import Chosen, choose_files, split_of, within_bounds
+
+
+def first_of(chosen: Chosen) -> dict[str, str]:
+    """Where each split lies in one file."""
+    assert all(len(parts) == 1 for parts in chosen.files.values())
+    return {split: parts[0] for split, parts in chosen.files.items()}
 
 
 @pytest.mark.parametrize(
@@ -25,7 +32,7 @@ from graph.research.hubfiles import choose_files, split_of
     ],
 )  # fmt: skip
 def test_splits_by_name(paths: list[str], expected: dict[str, str]) -> None:
-    assert choose_files(paths).files == expected
+    assert first_of(choose_files(paths)) == expected
 
 
 @pytest.mark.parametrize(
@@ -45,10 +52,66 @@ def test_what_cannot_be_used_says_why(paths: list[str], why_not: str) -> None:
     assert why_not in chosen.why_not
 
 
-def test_of_several_parts_the_first_is_taken_and_said() -> None:
-    chosen = choose_files([f"train-0000{i}-of-00003.parquet" for i in range(3)])
-    assert chosen.files == {"train": "train-00000-of-00003.parquet"}
-    assert "first of up to 3 parts" in chosen.note
+SHARDS = tuple(f"data/train-0000{i}-of-00004.parquet" for i in range(4))
+
+
+@pytest.mark.parametrize(
+    ("paths", "parts"),
+    [
+        (SHARDS, SHARDS),
+        (("train-1.csv", "train-2.csv", "train-10.csv"), ("train-1.csv", "train-10.csv", "train-2.csv")),
+        (("train/part0.jsonl", "train/part1.jsonl"), ("train/part0.jsonl", "train/part1.jsonl")),
+        (("train/0000.json", "train/0001.json"), ("train/0000.json", "train/0001.json")),
+        (("rows-0.csv", "rows-1.csv"), ()),
+    ],
+)
+def test_the_parts_of_a_split_are_taken_together(paths: tuple[str, ...], parts: tuple[str, ...]) -> None:
+    chosen = choose_files([*paths, "README.md"])
+    assert chosen.files.get("train", ()) == parts
+    assert chosen.note == ""
+
+
+@pytest.mark.parametrize("others", [("train_v1.csv", "train_v2.csv"), ("train_full.csv", "train_small.csv")])
+def test_other_files_of_the_same_split_are_no_parts(others: tuple[str, ...]) -> None:
+    chosen = choose_files(others)
+    assert chosen.files == {"train": (others[0],)}
+    assert chosen.note == "of several files for train the first"
+
+
+def test_the_card_says_what_the_parts_are() -> None:
+    card = {"configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "*/*.csv"}]}]}
+    assert choose_files(["a/x.csv", "b/y.csv"], card).files == {"train": ("a/x.csv", "b/y.csv")}
+
+
+def test_parts_are_read_while_they_are_small_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hubfiles, "PARQUET_BYTES", 100)
+    tests = tuple(f"data/test-0000{i}-of-00002.parquet" for i in range(2))
+    chosen = choose_files([*SHARDS, *tests])
+    read = within_bounds(chosen, dict.fromkeys(SHARDS, 30) | dict.fromkeys(tests, 10))
+    assert read.files == {"train": (SHARDS[0], SHARDS[2]), "test": tests}  # spread, and test before train
+    assert read.left_out == {"train": "2 of 4 files, 50 % of the bytes"}
+
+
+def test_the_first_part_is_read_whatever_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hubfiles, "PARQUET_BYTES", 100)
+    read = within_bounds(choose_files(SHARDS), dict.fromkeys(SHARDS, 1000))
+    assert read.files == {"train": SHARDS[:1]}
+    assert read.left_out == {"train": "1 of 4 files, 25 % of the bytes"}
+
+
+def test_very_many_parts_are_not_all_fetched() -> None:
+    read = within_bounds(choose_files([f"train-{i:05}.csv" for i in range(1000)]), {})
+    assert len(read.files["train"]) == hubfiles.MAX_PARTS
+    assert read.left_out == {"train": "64 of 1000 files, 6 % of the bytes"}
+
+
+def test_all_of_it_is_not_worth_a_word() -> None:
+    assert within_bounds(choose_files(SHARDS), dict.fromkeys(SHARDS, 5)).left_out == {}
+
+
+def test_parts_that_are_not_there_are_said() -> None:
+    read = within_bounds(choose_files(SHARDS[:3]), dict.fromkeys(SHARDS, 5))
+    assert read.left_out == {"train": "3 of 4 files, the others are not there"}
 
 
 def test_one_of_several_configurations_is_said() -> None:
@@ -70,7 +133,7 @@ def test_the_card_decides_before_names_do() -> None:
         ]
     }
     chosen = choose_files(["old/train.csv", "new/t.csv", "new/h.csv"], card)
-    assert chosen.files == {"train": "new/t.csv", "test": "new/h.csv"}
+    assert first_of(chosen) == {"train": "new/t.csv", "test": "new/h.csv"}
     assert "configuration new, one of 2" in chosen.note
 
 
@@ -78,11 +141,11 @@ def test_the_card_decides_before_names_do() -> None:
     "configs", [None, "x", [1], [{"data_files": 3}], [{"data_files": [{"split": "train"}]}]]
 )
 def test_a_card_that_makes_no_sense_is_passed_over(configs: Any) -> None:
-    assert choose_files(["train.csv"], {"configs": configs}).files == {"train": "train.csv"}
+    assert first_of(choose_files(["train.csv"], {"configs": configs})) == {"train": "train.csv"}
 
 
 def test_a_named_file() -> None:
-    assert choose_files(["a.csv", "b.csv"], named="b.csv").files == {"train": "b.csv"}
+    assert first_of(choose_files(["a.csv", "b.csv"], named="b.csv")) == {"train": "b.csv"}
     assert "no file c.csv" in choose_files(["a.csv"], named="c.csv").why_not
 
 

@@ -114,6 +114,22 @@ def test_a_clean_table(run: Run) -> None:
     assert "The data can be used" in Path("out/audit.md").read_text(encoding="utf-8")
 
 
+def test_parts_of_a_split_count_as_one(run: Run) -> None:
+    whole = run(table(90))
+    for name, part in (("a.csv", slice(0, 40)), ("b.csv", slice(40, 90))):
+        table(90)[part].to_csv(name, index=False)
+    parts = run({}, files={"train": ["a.csv", "b.csv"]})
+    assert parts["split_sha256"] == whole["split_sha256"]
+    assert parts["findings"] == whole["findings"]
+
+
+def test_a_share_that_was_read_is_said(run: Run) -> None:
+    finding = found(run(table(), left_out={"train": "2 of 3 files, 67 % of the bytes"}), "partly_read")
+    assert finding["severity"] == "warning"
+    assert finding["detail"] == "Of the train split only a part was read: 2 of 3 files, 67 % of the bytes."
+    assert finding["detail"] in Path("out/audit.md").read_text(encoding="utf-8")
+
+
 def test_class_numbers_get_their_names(run: Run) -> None:
     frame = table(60)
     frame["label"] = [str(n % 2) for n in range(60)]

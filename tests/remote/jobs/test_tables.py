@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from remote.jobs.columns import as_numbers, family_of, lists_of
-from remote.jobs.tables import Table, read_table
+from remote.jobs.tables import Table, read_parts, read_table
 from remote.protocol import FailureKind, JobError
 
 ROWS = [("The card never arrived", "card"), ("How do I top up?", "money"), ("My card, it broke", "card")] * 4
@@ -186,6 +186,34 @@ def test_parquet_floats_with_gaps_are_integer_classes(tmp_path: Path) -> None:
         tmp_path / "x.parquet"
     )
     assert list(read_table(tmp_path / "x.parquet").frame["label"]) == ["0", "1", None]
+
+
+def test_the_parts_of_a_table_stand_below_one_another(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("text,label\nfirst row,a\nsecond row,b\n")
+    pd.DataFrame({"label": ["b", None], "text": ["third row", "fourth row"]}).to_parquet(
+        tmp_path / "2.parquet"
+    )
+    (tmp_path / "3.jsonl").write_text('{"text": "fifth row", "label": "a", "more": 1}\n' * 2)
+    read = read_parts([tmp_path / "1.csv", tmp_path / "2.parquet", tmp_path / "3.jsonl"])
+    assert (
+        list(read.frame["text"]) == ["first row", "second row", "third row", "fourth row"] + ["fifth row"] * 2
+    )
+    assert list(read.frame["label"]) == ["a", "b", "b", None, "a", "a"]
+    assert list(read.frame["more"]) == [None] * 4 + ["1"] * 2
+    assert (read.format, read.notes) == ("csv", {"files with other columns than the first": 1})
+
+
+def test_one_file_is_a_table_of_one_part(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv")
+    assert read_parts(str(path)).frame.equals(read_table(path).frame)
+    assert read_parts([path]).frame.equals(read_table(path).frame)
+
+
+def test_a_broken_part_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "1.csv")
+    (tmp_path / "2.parquet").write_bytes(b"PAR1 and nothing more")
+    with pytest.raises(JobError, match=r"2\.parquet is damaged"):
+        read_parts([tmp_path / "1.csv", tmp_path / "2.parquet"])
 
 
 def test_gzip_is_unpacked(tmp_path: Path) -> None:

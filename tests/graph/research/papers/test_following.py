@@ -103,6 +103,8 @@ def test_a_papers_scores_for_this_data_name_their_place() -> None:
         (replace(ROW, split=None), DATA, "its split is not stated"),
         (replace(ROW, split="validation"), DATA, "on the split validation"),
         (ROW, replace(DATA, splits={"train": "a"}), "we split off test rows of our own"),
+        (ROW, replace(DATA, left_out={"test": "1 of 2 files"}), "we read a part of the test split only"),
+        (ROW, replace(DATA, left_out={"train": "1 of 2 files"}), ""),
         (replace(ROW, task="token-classification"), DATA, "another task (token-classification)"),
         (replace(ROW, task=None), DATA, "its task is not stated"),
         (replace(ROW, task=None, source="paper"), DATA, ""),
