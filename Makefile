@@ -59,7 +59,7 @@ $(VENV)/.train: $(BIN)/python pyproject.toml requirements.lock
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.train .tools/slack/package.json
-	@$(PIP) --editable '.[train,slack,discord,modal,dev]'
+	@$(PIP) --editable '.[train,slack,discord,modal,llm,dev]'
 	@touch $@
 
 peers: .tools/slack/package.json ## The local Slack that tests talk to (Linux x64 with npm; else they skip)

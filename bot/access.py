@@ -21,7 +21,9 @@ from graph.state import Question, Request
 
 KINDS = ("slack", "discord", "console", "slack-group", "slack-channel", "discord-role")
 _SPENDS_NOTHING = {"cancel", "baseline_only", "change"}
+_ASKS_NOBODY = {"without_llm", "cancel"}
 _PUBLISHES_NOTHING = {"keep", "cancel", "elsewhere"}
+_PAYS = (DecisionKind.COMPUTE, DecisionKind.LLM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def may_decide(
         return Refused(f"Only {request.who}, who asked for this run, or an approver can decide this.")
     if not _is_weighty(question, value):
         return Allowed()
-    what = "approve a price" if question.kind is DecisionKind.COMPUTE else "publish"
+    what = "publish" if question.kind is DecisionKind.PUBLISH else "approve a price"
     if not approver:
         named = "ask one of INTERN_APPROVERS" if rules.approvers else "name somebody in INTERN_APPROVERS"
         return Refused(f"Only an approver can {what}: {named}.")
@@ -116,13 +118,15 @@ def _is_weighty(question: Question, value: str) -> bool:
             and not free
             and value in {c.value for c in question.choices}
         )
+    if question.kind is DecisionKind.LLM:
+        return value not in _ASKS_NOBODY
     if question.kind is DecisionKind.PUBLISH:
         return value not in _PUBLISHES_NOTHING
     return False
 
 
 def _needs_two(rules: Rules, question: Question) -> bool:
-    if question.kind is not DecisionKind.COMPUTE or rules.two_person_usd is None:
+    if question.kind not in _PAYS or rules.two_person_usd is None:
         return False
     return question.price_usd is None or question.price_usd > rules.two_person_usd
 

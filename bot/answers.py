@@ -7,6 +7,7 @@ import re
 from graph.state import Question
 
 _YES = {"y", "yes", "ok", "okay", "go", "sure", "ja", "oui", "approve", "👍", "🚀"}
+_DECLINES = ("cancel", "keep", "give_up", "without_llm")
 _NO = {"n", "no", "stop", "abort", "cancel", "nein", "non"}
 
 
@@ -29,7 +30,7 @@ def read_answer(question: Question, text: str) -> str | None:
     if low in _YES and values:
         return values[0]
     if low in _NO:
-        return next((v for v in values if v in ("cancel", "keep", "give_up")), None)
+        return next((v for v in values if v in _DECLINES), None)
     starts = [c.value for c in question.choices if low and c.value.casefold().startswith(low)]
     if len(starts) == 1:
         return starts[0]

@@ -82,6 +82,9 @@ class Probes:
     sources: Sequence[Place] = ()
     open_database: Callable[[], Awaitable[int]] | None = None
     whoami: Callable[[], Awaitable[str]] | None = None
+    llm: Callable[[], Awaitable[str]] | None = (
+        None  # what it costs; raises GraphError; it is not asked anything
+    )
     surfaces: Mapping[str, Callable[[], Awaitable[Sequence[Check]]]] = field(default_factory=dict)
     is_installed: Callable[[str], bool] = _is_installed
     free_bytes: Callable[[Path], int] = _free_bytes
@@ -98,6 +101,7 @@ async def examine(settings: Settings, probes: Probes) -> list[Check]:
         _backends(probes),
         _sources(probes),
         _account(settings, probes),
+        _language_model(settings, probes),
         _surfaces(probes),
         _settings(settings, probes),
     )
@@ -218,6 +222,17 @@ async def _account(settings: Settings, probes: Probes) -> list[Check]:
     except TimeoutError:
         return [Check(name, Verdict.WARN, "no answer", "Check the network and HF_ENDPOINT.")]
     return [Check(name, Verdict.OK, who)]
+
+
+async def _language_model(settings: Settings, probes: Probes) -> list[Check]:
+    """Set up, but not asked: a question would cost."""
+    name = "Language model"
+    if settings.llm is None or probes.llm is None:
+        return [Check(name, Verdict.OK, "none (rules decide alone)")]
+    try:
+        return [Check(name, Verdict.OK, await probes.llm())]
+    except GraphError as error:
+        return [Check(name, Verdict.WARN, error.detail, error.hint)]
 
 
 async def _surfaces(probes: Probes) -> list[Check]:

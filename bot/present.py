@@ -34,6 +34,7 @@ _ASKING = {
     DecisionKind.COMPUTE.value: "Approve the training",
     DecisionKind.PUBLISH.value: "Publish the model?",
     DecisionKind.HELP.value: "I need help",
+    DecisionKind.LLM.value: "Ask a language model?",
 }
 _ROOT_TONES = {
     StepState.WAITING: Tone.WAITING,

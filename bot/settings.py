@@ -21,8 +21,16 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from bot.access import Access, Rules, parse_approvers
 from bot.errors import UsageError
 from graph.deps import Budgets
+from graph.llm.prices import stated_price
 
-ALSO_READ = ("MODAL_TOKEN_ID", "MODAL_TOKEN_SECRET", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL")
+ALSO_READ = (
+    "MODAL_TOKEN_ID",
+    "MODAL_TOKEN_SECRET",
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_BASE_URL",
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+)
 
 
 class SettingsError(UsageError):
@@ -96,6 +104,18 @@ class Settings(BaseSettings):
         description="provider:model, such as openai:gpt-5",
         pattern=r"^[a-z0-9_.-]+:\S+$",
     )
+    llm_usd: float = Field(
+        default=0.0,
+        validation_alias="INTERN_LLM_USD",
+        description="a number of US dollars, 0 or more, that each run may spend on it unasked",
+        ge=0,
+        allow_inf_nan=False,
+    )
+    llm_price: str | None = Field(
+        default=None,
+        validation_alias="INTERN_LLM_PRICE",
+        description="US dollars per million tokens in and out, such as 0.25/2",
+    )
     approvers: str = Field(
         default="",
         validation_alias="INTERN_APPROVERS",
@@ -164,6 +184,13 @@ class Settings(BaseSettings):
     @classmethod
     def _approvers(cls, text: str) -> str:
         parse_approvers(text)
+        return text
+
+    @field_validator("llm_price")
+    @classmethod
+    def _llm_price(cls, text: str | None) -> str | None:
+        if text is not None:
+            stated_price(text)
         return text
 
     @field_validator("budgets")

@@ -22,6 +22,9 @@ from graph.deps import Deps, Literature, Publisher, Recipes, Source
 from graph.driver import Driver
 from graph.errors import SourceError
 from graph.files import read_json
+from graph.llm.client import LangChainModel
+from graph.llm.model import LanguageModel
+from graph.llm.prices import price_of
 from graph.publishing.folder import FolderPublisher
 from graph.publishing.hub import HubPublisher
 from graph.research.cache import AnswerCache
@@ -63,6 +66,7 @@ class Parts:
     publishers: Mapping[str, Publisher] | None = None
     recipes: Recipes | None = None
     literature: Literature | None = None
+    llm: LanguageModel | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.time
     new_id: Callable[[], str] | None = None
@@ -86,6 +90,7 @@ async def open_app(settings: Settings, parts: Parts = Parts()) -> AsyncIterator[
                 budgets=settings.ceilings(),
                 publish_to=settings.publish_to,
                 literature=parts.literature or literature(settings, home),
+                llm=parts.llm or language_model(settings),
             )
             driver, access = Driver(deps, saver, parts.clock), settings.access()
             dispatch = Dispatch(deps, driver, access, parts.new_id or new_run_id)
@@ -146,6 +151,16 @@ def literature(settings: Settings, home: Path) -> PaperSource:
     return PaperSource(client, Arxiv(settings.arxiv_url), folder, answers)
 
 
+def language_model(settings: Settings, env: Mapping[str, str] = os.environ) -> LangChainModel | None:
+    """The one that INTERN_LLM names. At another address than its provider's, the provider's prices say nothing."""
+    if settings.llm is None:
+        return None
+    provider = settings.llm.partition(":")[0]
+    elsewhere = any(env.get(f"{provider.upper()}_{name}") for name in ("BASE_URL", "API_BASE", "API_URL"))
+    price = price_of(settings.llm, settings.llm_price, elsewhere=elsewhere and provider != "ollama")
+    return LangChainModel(settings.llm, price, settings.llm_usd)
+
+
 def publishers(settings: Settings) -> dict[str, Publisher]:
     secrets = settings.secrets()
     return {
@@ -174,6 +189,16 @@ def probes(settings: Settings) -> Probes:
 
         return await check(settings, settings.home)
 
+    async def llm() -> str:
+        model = language_model(settings)
+        if model is None:
+            return "none"
+        await model.set_up()
+        costs = "price not known (INTERN_LLM_PRICE)"
+        if model.price:
+            costs = f"${model.price.input_usd:g} in, ${model.price.output_usd:g} out per million tokens"
+        return f"{model.name}, {costs}, ${model.allowance_usd:.2f} a run unasked (not tried: that would cost)"
+
     surfaces: dict[str, Callable[[], Awaitable[Sequence[Check]]]] = {}
     if asks_for_slack(settings) and find_spec("slack_bolt"):
         surfaces["slack"] = slack
@@ -185,6 +210,7 @@ def probes(settings: Settings) -> Probes:
         sources=sources(settings, settings.home),
         open_database=open_database,
         whoami=lambda: hub.namespace(None),
+        llm=llm,
         surfaces=surfaces,
     )
 

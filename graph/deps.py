@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from graph.literature import Literature
+from graph.llm.model import LanguageModel, Tokens
 from graph.names import EventType, RunStatus, Stage, TaskFamily
 from graph.state import (
     Answer,
@@ -82,17 +83,19 @@ class Effect:
 class Spend:
     """A line of the ledger. Money counts as spent from the commitment on; the actual sum then takes its place."""
 
-    key: str  # the job's
+    key: str  # the job's, or the question's to a language model
     run_id: str
-    plan_hash: str
-    backend: str
-    hardware: str
+    plan_hash: str  # "" where no plan stands behind it
+    backend: str  # or "llm"
+    hardware: str  # or the language model, such as "openai:gpt-5"
     person: str  # who asked for the run, such as "slack:U1"
     channel: str
     estimated_usd: float | None
     committed_usd: float
     at: str
     actual_usd: float | None = None
+    input_tokens: int | None = None  # of a language model, once it has answered
+    output_tokens: int | None = None
 
     @property
     def usd(self) -> float:
@@ -142,8 +145,9 @@ class Store(Protocol):
         """Enter a commitment if no budget stands against it, in one transaction: the name of the budget that does
         ("run", "person", "channel", "month"), or "". A second call with the same key changes nothing."""
 
-    async def settle(self, key: str, usd: float) -> None:
-        """What a committed job came to; a key that was never committed is passed over."""
+    async def settle(self, key: str, usd: float, tokens: Tokens | None = None) -> None:
+        """What a committed job, or a question to a language model, came to; a key that was never committed is
+        passed over."""
 
     async def ledger(self, *, run_id: str | None = None, month: str | None = None) -> list[Spend]:
         """Lines of a run, or of a month such as "2026-11"; the oldest first."""
@@ -365,6 +369,7 @@ class Deps:
     budgets: Budgets = Budgets()  # this installation's, whatever the request says
     publish_to: str | None = None  # where to publish when the request names no place
     literature: Literature | None = None  # None: no papers are looked for
+    llm: LanguageModel | None = None  # None: rules decide alone
 
     def at(self) -> str:
         return self.now().isoformat(timespec="milliseconds")

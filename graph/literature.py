@@ -22,6 +22,7 @@ class PaperFact:
     page: int  # from 1
     quote: str
     where: str = ""  # "Table 3"
+    by: str = ""  # the language model that read it; "": rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class PaperResult:
     page: int
     quote: str
     where: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

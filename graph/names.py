@@ -86,6 +86,7 @@ class DecisionKind(StrEnum):
     COMPUTE = "compute"
     PUBLISH = "publish"
     HELP = "help"
+    LLM = "llm"
 
 
 class TaskFamily(StrEnum):

@@ -41,7 +41,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
 
 
 def spend_table(lines: Sequence[Spend], budgets: Budgets) -> RenderableType:
-    """By month: in all, then by person and by channel, beside the ceiling that holds for each."""
+    """By month: in all, then by person, by channel and by language model, beside the ceiling that holds for each."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name, right in (
         ("Month", False),
@@ -60,7 +60,15 @@ def spend_table(lines: Sequence[Spend], budgets: Budgets) -> RenderableType:
         for channel in sorted({line.channel for line in of_month if line.channel}):
             there = [line for line in of_month if line.channel == channel]
             table.add_row(*_spend_row("", channel, there, budgets.channel))
+        for model in sorted({line.hardware for line in of_month if line.input_tokens is not None}):
+            asked = [line for line in of_month if line.hardware == model and line.input_tokens is not None]
+            table.add_row(*_spend_row("", f"{model}, {_tokens(asked)}", asked, None))
     return table
+
+
+def _tokens(lines: Sequence[Spend]) -> str:
+    sent, said = sum(line.input_tokens or 0 for line in lines), sum(line.output_tokens or 0 for line in lines)
+    return f"{sent:,} tokens in, {said:,} out"
 
 
 def _spend_row(month: str, whose: str, lines: Sequence[Spend], ceiling: float | None) -> list[RenderableType]:

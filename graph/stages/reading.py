@@ -17,10 +17,13 @@ from graph.errors import GraphError, SourceError, StageFailed
 from graph.files import read_json, write_json
 from graph.inputs import LIGHT
 from graph.literature import Paper, PaperFile, Reported
+from graph.llm.model import LlmError
+from graph.llm.spending import answer_about_llm, ask, permitted
 from graph.names import DecisionKind, EventType, FailureKind, Stage
 from graph.research.papers.following import followed, undecided
 from graph.research.papers.matching import from_paper
 from graph.research.papers.reading import paper_of
+from graph.research.papers.refining import pages_of, prompt_for, refined
 from graph.state import Answer, Choice, DataFiles, Question, RunState, answered
 from remote.backend import BackendError, Input, Program
 
@@ -41,6 +44,8 @@ async def read_paper(state: RunState, context: Context) -> RunState:
     answer = answer_about_paper(state)
     if answer and answer.value == WITHOUT:
         return RunState(paper=None, papers_done=True)
+    if answer_about_llm(state) and (read := state.get("paper")):
+        return await _refined(state, context, read)
     wanted = state["request"].paper or state["task"].paper
     if answer and answer.value != "retry":
         wanted = answer.value
@@ -52,7 +57,7 @@ async def read_paper(state: RunState, context: Context) -> RunState:
             await context.note(f"I read no paper: {error.detail}")
             return RunState(paper=None, papers_done=True)
         return RunState(question=_ask(context, error), answer=None)
-    return RunState(paper=paper, papers_done=True)
+    return await _refined(state, context, paper)
 
 
 async def _search(state: RunState, context: Context) -> str | None:
@@ -74,15 +79,65 @@ async def _read(state: RunState, context: Context, wanted: str, *, named: bool) 
     urls = [str(fact.value) for fact in paper.facts if fact.field == "link"]
     paper = replace(paper, title=file.title or paper.title, linked=await literature.licences(urls))
     write_json(context.dir / "paper.json", {**body, **_beside(paper)})
-    recipe_has = _recipe_has(state, context)
+    await _told(state, context, paper)
+    return paper
+
+
+async def _told(state: RunState, context: Context, paper: Paper, name: str = "") -> None:
+    """``name``: tells a second telling from the first."""
     await context.say(
         EventType.PAPER_READ,
+        name,
         paper=plain(paper),
-        follows=list(followed(paper, recipe_has)) if named else [],
+        follows=list(followed(paper, _recipe_has(state, context))) if paper.named else [],
         undecided=undecided(paper),
         path="paper.json",
     )
-    return paper
+
+
+async def _refined(state: RunState, context: Context, paper: Paper | None) -> RunState:
+    """What a language model reads in a paper that a person named; or the question whether it may be asked. It gets
+    no file of a person who said that the data stays here."""
+    done = RunState(paper=paper, papers_done=True)
+    here = paper is not None and paper.source == "file" and state["task"].constraints.private_data
+    if paper is None or not paper.named or here or context.deps.llm is None:
+        return done
+    pages = pages_of(read_json(context.dir / "work" / "paper" / "pages.json"))
+    prompt = prompt_for(paper, pages)
+    allowed = await permitted(state, context, prompt)
+    if isinstance(allowed, Question):
+        return RunState(paper=paper, question=allowed, answer=None)
+    if not allowed:
+        return done
+    try:
+        found = await ask(state, context, prompt, f"paper-{paper.sha256[:12]}")
+    except LlmError as error:
+        await context.say(
+            EventType.NOTE,
+            f"llm-{error.kind}",
+            text=f"{error.detail} {error.hint} I go on with what the rules found in the paper.".replace(
+                "  ", " "
+            ),
+            level="warning",
+            kind=error.kind,
+        )
+        return done
+    read = refined(paper, found, pages, context.deps.llm.name)
+    if read.dropped:
+        left = "One finding" if read.dropped == 1 else f"{read.dropped} findings"
+        await context.note(
+            f"{left} of the language model left out: the words or the value do not stand on the page."
+        )
+    if read.paper != paper:
+        body = read_json(context.dir / "paper.json")
+        by = {
+            "by": context.deps.llm.name,
+            "facts": plain(read.paper.facts),
+            "results": plain(read.paper.results),
+        }
+        write_json(context.dir / "paper.json", {**(body if isinstance(body, dict) else {}), "refined": by})
+        await _told(state, context, read.paper, "refined")
+    return RunState(paper=read.paper, papers_done=True)
 
 
 def _beside(paper: Paper) -> dict[str, Any]:

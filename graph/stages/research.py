@@ -11,6 +11,7 @@ from graph.context import Context
 from graph.deps import Source
 from graph.errors import GraphError, SourceError, StageFailed
 from graph.inputs import LIGHT, raw_files, raw_inputs
+from graph.llm.spending import answer_about_llm
 from graph.names import DecisionKind, EventType, FailureKind, Stage
 from graph.stages.choosing import answer_about_model, check_reach, choose_model, task_with_model
 from graph.stages.reading import answer_about_paper, read_paper
@@ -60,7 +61,7 @@ async def run(state: RunState, context: Context) -> RunState:
 
 def _answer_about_data(state: RunState) -> str:
     """``more``, ``retry`` or what a person named; empty where the last answer was about something else."""
-    elsewhere = answer_about_paper(state) or answer_about_model(state)
+    elsewhere = answer_about_paper(state) or answer_about_model(state) or answer_about_llm(state)
     answer = None if elsewhere else answered(state)
     return answer.value if answer else ""
 

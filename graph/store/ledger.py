@@ -10,6 +10,7 @@ from typing import Any
 import aiosqlite
 
 from graph.deps import Budgets, Spend
+from graph.llm.model import Tokens
 
 _COLUMNS = ", ".join(field.name for field in fields(Spend))
 _USED = "SELECT COALESCE(SUM(COALESCE(actual_usd, committed_usd)), 0.0) FROM ledger WHERE "
@@ -50,9 +51,13 @@ class LedgerTable:
             await db.execute(f"INSERT INTO ledger ({_COLUMNS}) VALUES ({marks})", astuple(spend))  # noqa: S608
         return ""
 
-    async def settle(self, key: str, usd: float) -> None:
+    async def settle(self, key: str, usd: float, tokens: Tokens | None = None) -> None:
+        counts = (tokens.input, tokens.output) if tokens else (None, None)
         async with self.transaction() as db:
-            await db.execute("UPDATE ledger SET actual_usd = ? WHERE key = ?", (usd, key))
+            await db.execute(
+                "UPDATE ledger SET actual_usd = ?, input_tokens = ?, output_tokens = ? WHERE key = ?",
+                (usd, *counts, key),
+            )
 
     async def ledger(self, *, run_id: str | None = None, month: str | None = None) -> list[Spend]:
         rows = await self.all(

@@ -32,7 +32,9 @@ _APPENDIX = re.compile(
 
 
 def run(config: Mapping[str, Any], emit: Emitter) -> Mapping[str, Any]:
-    """config ``{"file": path, "name": str}`` → ``out/paper.json``; result: its title, pages, counts and notes.
+    """config ``{"file": path, "name": str}`` → ``out/paper.json``, ``out/pages.json``.
+
+    Result: its title, pages, counts and notes.
 
     Raises JobError (``data_error``) for a file that is no PDF, is encrypted, damaged, or holds no text.
     """
@@ -61,6 +63,7 @@ def run(config: Mapping[str, Any], emit: Emitter) -> Mapping[str, Any]:
     }
     text = json.dumps(body, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     emit.artifact(write_text(OUT / "paper.json", text), OUT)
+    emit.artifact(write_text(OUT / "pages.json", _texts(pages)), OUT)
     return {
         "title": body["title"],
         "pages": count,
@@ -68,6 +71,12 @@ def run(config: Mapping[str, Any], emit: Emitter) -> Mapping[str, Any]:
         "results": len(body["results"]),
         "notes": notes,
     }
+
+
+def _texts(pages: Sequence[Page]) -> str:
+    """``{"pages": [{"number", "text"}]}``: what a quotation is checked against."""
+    texts = [{"number": page.number, "text": page.text} for page in pages if page.text]
+    return json.dumps({"pages": texts}, ensure_ascii=False)
 
 
 def _page(document: Any, index: int, emit: Emitter, count: int) -> Page:

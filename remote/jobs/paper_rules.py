@@ -13,17 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from remote.jobs import paper_names as names
+from remote.numerals import VALUE, number
 
 QUOTE_CHARS = 240
 MAX_FACTS = 12  # of one field
-NUMBER_WORDS = {
-    "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
-    "fifteen": 15, "twenty": 20, "thirty": 30, "fifty": 50, "hundred": 100,
-}  # fmt: skip
-_POWER = r"(?:\d+(?:\.\d+)? ?[×x*·] ?)?10 ?\^?\{? ?- ?\d{1,2}\}?"
-_NUMBER = rf"(?:{_POWER}|\d+(?:\.\d+)? ?e ?[-+]? ?\d{{1,2}}|\d{{1,3}}(?:,\d{{3}})+|\d*\.\d+|\d+)"
-_VALUE = rf"(?:{_NUMBER} ?%?|(?:{'|'.join(NUMBER_WORDS)})(?!\w))"
-_MORE = rf"(?:,? ?(?:,|or|and|/) ?{_VALUE}(?!\w|\.\d|-\d)){{0,11}}"  # bounded, as all repeats: the text is a stranger's
+_MORE = rf"(?:,? ?(?:,|or|and|/) ?{VALUE}(?!\w|\.\d|-\d)){{0,11}}"  # bounded, as all repeats: the text is a stranger's
 _FILLER = (
     r"(?: ?\([^()]{1,24}\))?(?: ?[:=~≈∈]| (?:is|was|of|to|at|set|fixed|equals?|equal|were|be|as|a|an|the|value|initial"
     r"|peak|constant|maximum|rate|used|selected|chosen|tuned|from|in|among|over|for|with)){0,8}"
@@ -80,7 +74,7 @@ SETTINGS = (
 _BEFORE = {  # where the value stands first: "for 10 epochs", "a 2e-5 learning rate"
     "epochs", "learning_rate", "seeds", "warmup_steps",
 }  # fmt: skip
-_VALUES = rf"(?P<values>{_VALUE}(?!\w|\.\d|-\d){_MORE})"
+_VALUES = rf"(?P<values>{VALUE}(?!\w|\.\d|-\d){_MORE})"
 _COUNTED = r"(?: (?:different|training|full|random|independent))?"
 _AFTER = {
     s.key: re.compile(rf"(?<![\w-])(?:{s.pattern}){_FILLER}[ {{(\[]*{_VALUES}", re.IGNORECASE)
@@ -88,27 +82,12 @@ _AFTER = {
 }
 _FIRST = {
     s.key: re.compile(
-        rf"(?<![\w.\-])(?P<values>{_VALUE}{_MORE}){_COUNTED}[ -](?:{s.pattern})(?![\w-])", re.IGNORECASE
+        rf"(?<![\w.\-])(?P<values>{VALUE}{_MORE}){_COUNTED}[ -](?:{s.pattern})(?![\w-])", re.IGNORECASE
     )
     for s in SETTINGS
     if s.key in _BEFORE
 }
-_ONE = re.compile(_VALUE, re.IGNORECASE)
-
-
-def number(text: str) -> float | None:
-    """``2 × 10-5``, ``5e-5``, ``10 %``, ``1,000``, ``three`` as a number; ``None`` for what is none."""
-    plain = " ".join(text.casefold().split())
-    if plain in NUMBER_WORDS:
-        return float(NUMBER_WORDS[plain])
-    share = plain.endswith("%")
-    plain = plain.rstrip("% ").replace(" ", "").replace("^", "").replace("{", "").replace("}", "")
-    power = re.fullmatch(r"(?:(\d+(?:\.\d+)?)[×x*·])?10(-\d{1,2})", plain)
-    try:
-        value = float(power[1] or 1) * 10.0 ** int(power[2]) if power else float(plain.replace(",", ""))
-    except (ValueError, OverflowError):
-        return None
-    return float(f"{value / 100 if share else value:.10g}")
+_ONE = re.compile(VALUE, re.IGNORECASE)
 
 
 def hyperparameters(passages: Iterable[Passage]) -> list[Fact]:

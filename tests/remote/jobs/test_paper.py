@@ -13,8 +13,9 @@ import pytest
 
 from remote.jobs import paper, paper_ocr
 from remote.jobs.paper_pages import open_pdf, read_page
-from remote.jobs.paper_rules import Passage, hyperparameters, number
+from remote.jobs.paper_rules import Passage, hyperparameters
 from remote.jobs.paper_tables import said
+from remote.numerals import number
 from remote.protocol import Emitter, FailureKind, JobError
 from remote.quotes import normal, stands, that_stand
 from tests.remote.jobs import pdfs

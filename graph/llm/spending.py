@@ -1,0 +1,203 @@
+"""No token unasked: what stands between a question to a language model and its sending.
+
+A question costs at most what its upper bound in tokens costs. That much has to be allowed: by the one who set the model
+up (an allowance for each run), or by a person's recorded decision in this run. Then it is committed in the ledger, in
+one transaction with the budgets that could stop it, and replaced by what the answer really used. An unknown price is a
+question. A model that costs nothing needs no permission. ``--yes`` never spends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from graph.context import Context
+from graph.deps import Decision, Spend
+from graph.llm.model import LanguageModel, LlmError, Prompt, T, Tokens
+from graph.names import DecisionKind, EventType, FailureKind, Stage
+from graph.state import Answer, Choice, Question, Request, RunState, answered
+
+BACKEND = "llm"  # in the ledger
+SLUG = "llm"
+USE, WITHOUT = "use", "without_llm"
+_TRIES = ("", "-again")  # a process that dies while it waits leaves a commitment that nobody settles
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Whether a question may be sent. Where not: ``ask`` a person, or a reason why not, or neither (declined)."""
+
+    granted: bool = False
+    ask: bool = False
+    why_not: str = ""
+
+
+def answer_about_llm(state: RunState) -> Answer | None:
+    """The answer to this module's question, if it is the one just given."""
+    answer = answered(state)
+    return answer if answer and answer.question_id.split(":")[1] == SLUG else None
+
+
+def permission(
+    model: LanguageModel,
+    most: Tokens,
+    spent: Sequence[Spend],
+    decisions: Sequence[Decision],
+    budget_usd: float | None,
+) -> Permission:
+    """Pure. ``spent``: the run's lines of the ledger; ``budget_usd``: what the request allows in all."""
+    cost = model.price.usd(most) if model.price else None
+    if cost == 0:
+        return Permission(granted=True)
+    in_all = sum(line.usd for line in spent)
+    if budget_usd is not None and (budget_usd <= 0 or (cost is not None and in_all + cost > budget_usd)):
+        return Permission(why_not=f"The run's budget of ${budget_usd:.2f} does not allow it.")
+    on_models = sum(line.usd for line in spent if line.backend == BACKEND)
+    if cost is not None and on_models + cost <= model.allowance_usd:
+        return Permission(granted=True)
+    decided = [d for d in decisions if d.kind == DecisionKind.LLM]
+    if not decided:
+        return Permission(ask=True)
+    last = decided[-1]
+    if last.value != USE:
+        return Permission()
+    if last.price_usd is None:
+        return Permission(granted=cost is None, ask=cost is not None)
+    return (
+        Permission(granted=True)
+        if cost is not None and on_models + cost <= last.price_usd
+        else Permission(ask=True)
+    )
+
+
+async def permitted(state: RunState, context: Context, prompt: Prompt[T]) -> Question | bool:
+    """Whether ``prompt`` may be sent, or the question that decides it. The reason why not is noted."""
+    model, store = context.deps.llm, context.deps.store
+    if model is None:
+        return False
+    lines = await store.ledger(run_id=context.run_id)
+    found = permission(
+        model, prompt.most(), lines, await store.decisions(context.run_id), _budget(state["request"], state)
+    )
+    if found.ask:
+        return _question(context, model, prompt, sum(line.usd for line in lines if line.backend == BACKEND))
+    if found.why_not:
+        await context.note(f"I did not ask {model.name} to {prompt.purpose}. {found.why_not}")
+    return found.granted
+
+
+def _budget(request: Request, state: RunState) -> float | None:
+    """The tightest of what the flag and the sentence allow."""
+    task = state.get("task")
+    given = (request.budget_usd, task.constraints.budget_usd if task else None)
+    return min((usd for usd in given if usd is not None), default=None)
+
+
+def _question(context: Context, model: LanguageModel, prompt: Prompt[T], before_usd: float) -> Question:
+    provider = model.name.partition(":")[0]
+    if model.price is None:
+        costs = "Its price is not known to me; INTERN_LLM_PRICE can say it."
+        total = None
+    else:
+        usd = model.price.usd(prompt.most())
+        costs = f"That costs at most ${max(usd, 0.01):.2f} ({_dated(model)})."
+        total = round(before_usd + usd, 4)
+    return context.question(
+        DecisionKind.LLM,
+        Stage.NEEDS_HUMAN,
+        f"May I ask the language model {model.name} to {prompt.purpose}? {costs} The text goes to {provider}.",
+        (
+            Choice(USE, "Ask it", "what it says is checked against the text", "primary"),
+            Choice(WITHOUT, "Go on without it", "rules alone decide"),
+        ),
+        slug=SLUG,
+        default=WITHOUT,
+        price_usd=total,
+        back_to=context.stage,
+    )
+
+
+def _dated(model: LanguageModel) -> str:
+    assert model.price is not None
+    return ", ".join(part for part in (model.price.source, model.price.as_of) if part)
+
+
+async def ask(state: RunState, context: Context, prompt: Prompt[T], name: str) -> T:
+    """The model's answer; after a crash the recorded one. Ask :func:`permitted` first. Raises LlmError."""
+    model, store = context.deps.llm, context.deps.store
+    assert model is not None
+    key = context.key(f"{SLUG}-{name}")
+    effect = await store.claim(key, context.run_id, fence=context.deps.fence)
+    if effect.result is not None:
+        try:
+            return prompt.answer.model_validate(effect.result["answer"])
+        except ValidationError:
+            raise LlmError(
+                "What the language model answered was not kept well.", "", FailureKind.DATA_ERROR
+            ) from None
+    line = await _commit(state, context, model, prompt, key)
+    try:
+        reply = await model.ask(prompt)
+    except LlmError as error:
+        if error.tokens or not error.maybe_billed:
+            await store.settle(line, _cost(model, error.tokens), error.tokens)
+        raise
+    usd = _cost(model, reply.tokens)
+    await store.record(
+        key,
+        {"answer": reply.value.model_dump(mode="json"), "usd": usd},
+        fence=context.deps.fence,
+    )
+    await store.settle(line, usd, reply.tokens)
+    price = f"${usd:.4f}" if model.price else "at a price that is not known to me"
+    await context.say(
+        EventType.NOTE,
+        key,
+        text=f"{model.name} was asked to {prompt.purpose}: {reply.tokens.input:,} tokens in, "
+        f"{reply.tokens.output:,} out, {price}.",
+        level="info",
+    )
+    return reply.value
+
+
+def _cost(model: LanguageModel, tokens: Tokens | None) -> float:
+    return model.price.usd(tokens) if model.price and tokens else 0.0
+
+
+async def _commit(
+    state: RunState, context: Context, model: LanguageModel, prompt: Prompt[T], key: str
+) -> str:
+    """The ledger's line for the question. Raises LlmError where a budget stands against it, or where two processes
+    died while they waited for the answer."""
+    store, request = context.deps.store, state["request"]
+    taken = {line.key for line in await store.ledger(run_id=context.run_id)}
+    line = next((key + again for again in _TRIES if key + again not in taken), None)
+    if line is None:
+        raise LlmError(
+            f"Two questions to {model.name} were cut off, so I do not ask a third time.",
+            "",
+            FailureKind.PREEMPTED,
+        )
+    usd = _cost(model, prompt.most())
+    spend = Spend(
+        line,
+        context.run_id,
+        "",
+        BACKEND,
+        model.name,
+        f"{request.surface}:{request.requester}",
+        request.channel or "",
+        usd if model.price else None,
+        usd,
+        context.deps.at(),
+    )
+    against = await store.commit_spend(spend, context.deps.budgets, fence=context.deps.fence)
+    if against:
+        raise LlmError(
+            f"The budget for this {against} does not allow ${usd:.2f} more for {model.name}.",
+            "The one who runs me can raise INTERN_BUDGETS.",
+            FailureKind.NO_CREDIT,
+        )
+    return line
