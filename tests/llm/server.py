@@ -14,9 +14,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import anthropic
-import openai
 from aiohttp import web
+from httpx2 import AsyncClient
 
 from graph.llm.client import LangChainModel
 from graph.llm.model import Price
@@ -26,8 +25,7 @@ KEY = "sk-test-" + "k" * 40
 
 async def _close_clients() -> None:
     """LangChain keeps the providers' clients for ever, by address; here each is of one test's event loop."""
-    kept = (openai.DefaultAsyncHttpxClient.__mro__[1], anthropic.DefaultAsyncHttpxClient.__mro__[1])
-    for client in [found for found in gc.get_objects() if isinstance(found, kept)]:
+    for client in [found for found in gc.get_objects() if issubclass(type(found), AsyncClient)]:
         await client.aclose()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from pydantic import BaseModel, ConfigDict
 
 from graph.llm.client import LangChainModel
@@ -12,6 +13,7 @@ from graph.llm.model import LlmError, Material, Prompt, Tokens
 from graph.names import FailureKind
 from tests.llm.server import KEY, LlmServer
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 OPENAI, ANTHROPIC = "openai:gpt-5.4-mini", "anthropic:claude-haiku-4-5"
 
 
@@ -24,12 +26,19 @@ class Colour(BaseModel):
 PROMPT = Prompt("name a colour", "Name the colour.", (Material("page 1", "The sky is blue."),), Colour, 100)
 
 
-@pytest.fixture
-async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LlmServer]:
-    async with LlmServer({"name": "blue", "page": None}).running() as server:
-        for name, value in server.env().items():
-            monkeypatch.setenv(name, value)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def provider() -> AsyncIterator[LlmServer]:
+    async with LlmServer().running() as server:
         yield server
+
+
+@pytest.fixture
+def server(provider: LlmServer, monkeypatch: pytest.MonkeyPatch) -> LlmServer:
+    for name, value in provider.env().items():
+        monkeypatch.setenv(name, value)
+    provider.answer, provider.status, provider.silent = {"name": "blue", "page": None}, 200, False
+    provider.asked.clear()
+    return provider
 
 
 @pytest.mark.parametrize("name", [OPENAI, ANTHROPIC])
