@@ -2,9 +2,10 @@
 
 - Whoever asked for the run, and every approver, may answer its harmless questions (clarify, data, help, the
   free baseline, keep, cancel). Nobody else may.
-- What costs money, has an unknown price, or publishes is for approvers. ``INTERN_APPROVERS`` names them:
-  ``slack:U1``, ``discord:123``, ``console:anna``, a whole surface ``console:*``, or a group that the surface
-  vouches for: ``slack-group:S1``, ``slack-channel:C1`` (its members), ``discord-role:456``.
+- What costs money (a language model too), has an unknown price, or publishes is for approvers.
+  ``INTERN_APPROVERS`` names them: ``slack:U1``, ``discord:123``, ``console:anna``, a whole surface ``console:*``,
+  or a group that the surface vouches for: ``slack-group:S1``, ``slack-channel:C1`` (its members),
+  ``discord-role:456``.
 - Whoever sits at this machine (surface ``console``) is an approver of its runs: that person could write the
   database as well. This does not hold where the database is shared with other machines.
 - Two persons: above ``INTERN_TWO_PERSON_USD``, or at an unknown price while that is set, the one who asked

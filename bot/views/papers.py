@@ -71,13 +71,17 @@ def _settings(facts: list[Payload]) -> Table:
                 fact.text("field").replace("_", " "),
                 _value(fact),
                 ", ".join(
-                    part for part in (fact.text("where"), f"p. {words.number(fact.number('page'))}") if part
+                    filter(None, (fact.text("where"), f"p. {words.number(fact.number('page'))}", _by(fact)))
                 ),
                 f"“{words.cut(fact.text('quote'), 90)}”",
             )
             for fact in facts[: 2 * MAX_ROWS]
         ),
     )
+
+
+def _by(fact: Payload) -> str:
+    return f"read by {words.cut(fact.text('by'), 40)}" if fact.text("by") else ""
 
 
 def _value(fact: Payload) -> str:

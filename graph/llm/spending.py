@@ -8,6 +8,7 @@ question. A model that costs nothing needs no permission. ``--yes`` never spends
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -102,7 +103,7 @@ def _question(context: Context, model: LanguageModel, prompt: Prompt[T], before_
         total = None
     else:
         usd = model.price.usd(prompt.most())
-        costs = f"That costs at most ${max(usd, 0.01):.2f} ({_dated(model)})."
+        costs = f"That costs at most ${math.ceil(usd * 100) / 100:.2f} ({_dated(model)})."
         total = round(before_usd + usd, 4)
     return context.question(
         DecisionKind.LLM,

@@ -18,6 +18,9 @@ def compute(price_usd: float | None) -> Question:
     return Question("q", DecisionKind.COMPUTE, Stage.APPROVE_COMPUTE, "?", CHOICES, price_usd=price_usd)
 
 
+LLM = tuple(
+    Question("r1:llm:x", DecisionKind.LLM, Stage.NEEDS_HUMAN, "?", (), price_usd=usd) for usd in (0.04, None)
+)
 PUBLISH = Question(
     "p",
     DecisionKind.PUBLISH,
@@ -46,6 +49,13 @@ APPROVERS = Rules(parse_approvers("slack:U9, discord:42, slack-group:S1, discord
         (APPROVERS, compute(4.0), REQUEST, "U9", "slack", "approve", True),
         (APPROVERS, compute(4.0), REQUEST, "42", "discord", "approve", True),
         (APPROVERS, compute(4.0), REQUEST, "U9", "discord", "approve", False),
+        (Rules(), LLM[0], REQUEST, "U1", "slack", "without_llm", True),
+        (Rules(), LLM[0], REQUEST, "U1", "slack", "use", False),
+        (Rules(), LLM[1], REQUEST, "U1", "slack", "use", False),
+        (APPROVERS, LLM[0], REQUEST, "U9", "slack", "use", True),
+        (Rules(), LLM[0], LOCAL, "anna", "console", "use", True),
+        (Rules(two_person_usd=0.01), LLM[0], LOCAL, "anna", "console", "use", False),
+        (Rules(two_person_usd=1.0), LLM[1], LOCAL, "anna", "console", "use", False),
         (Rules(), PUBLISH, REQUEST, "U1", "slack", "keep", True),
         (Rules(), PUBLISH, REQUEST, "U1", "slack", "private", False),
         (Rules(), PUBLISH, REQUEST, "U1", "slack", "hub:evil/repo", False),

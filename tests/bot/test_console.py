@@ -519,17 +519,22 @@ def test_predictions_say_when_not_to_trust_them() -> None:
     assert "\x1b" not in page
 
 
-def test_the_spend_is_shown_by_month_person_and_channel() -> None:
+def test_the_spend_is_shown_by_month_person_channel_and_language_model() -> None:
     at = "2026-11-24T12:00:00"
     lines = [
         Spend("a", "r1", "h", "modal", "T4", "slack:U1", "T/C1", 1.0, 3.0, at, 0.75),
         Spend("b", "r2", "h", "modal", "T4", "slack:U2", "T/C1", 1.0, 2.0, at),
+        *(
+            Spend(key, "r2", "", "llm", "openai:m", "slack:U2", "", 0.1, 0.1, at, 0.02, 1500, 20)
+            for key in "cd"
+        ),
     ]
     out = io.StringIO()
     session = Session(cast(Any, None), out=out, typed=Nobody(), columns=120)
     session.list_spend(lines, Budgets(month=100.0))
     said = out.getvalue()
-    assert re.search(r"2026-11\s+everybody\s+\$0\.75\s+\$2\.00\s+\$100\.00", said)
-    assert re.search(r"slack:U2\s+\$0\.00\s+\$2\.00\s+–", said)
+    assert re.search(r"2026-11\s+everybody\s+\$0\.79\s+\$2\.00\s+\$100\.00", said)
+    assert re.search(r"slack:U2\s+\$0\.04\s+\$2\.00\s+–", said)
+    assert re.search(r"openai:m, 3,000 tokens in, 40 out\s+\$0\.04\s+\$0\.00\s+–", said)
     session.list_spend([], Budgets())
     assert "Nothing was spent" in out.getvalue()

@@ -10,6 +10,7 @@ import pytest
 from bot.doctor import Check, Probes, Verdict, asks_for_slack, examine, exit_code, render_checks
 from bot.settings import Settings, load_settings
 from graph.errors import SourceError, StoreError
+from graph.llm.model import LlmError
 from remote.backend import Health, Reason
 from remote.backends.fake import FakeBackend
 
@@ -129,6 +130,19 @@ async def test_errors_come_with_the_hint_of_who_raised_them(tmp_path: Path) -> N
     )
     assert checks["Hub account"].verdict is Verdict.WARN
     assert "HF_TOKEN" in checks["Hub account"].mend
+
+
+async def test_a_language_model_that_cannot_be_set_up_is_no_reason_not_to_run(tmp_path: Path) -> None:
+    async def broken() -> str:
+        raise LlmError("It cannot be set up.", "Check the key.")
+
+    settings = load_settings({"INTERN_HOME": str(tmp_path), "INTERN_LLM": "openai:gpt-5.4"})
+    checks = by_name(await examine(settings, replace(GOOD, llm=broken)))
+    assert checks["Language model"] == Check(
+        "Language model", Verdict.WARN, "It cannot be set up.", "Check the key."
+    )
+    checks = by_name(await examine(load_settings({"INTERN_HOME": str(tmp_path)}), replace(GOOD, llm=broken)))
+    assert checks["Language model"].what.startswith("none")
 
 
 async def test_an_extra_that_the_settings_ask_for_has_to_be_installed(tmp_path: Path) -> None:

@@ -64,6 +64,8 @@ def test_the_home_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ({"HF_ENDPOINT": "ftp://hub.example"}, "http(s) address"),
         ({"DISCORD_GUILD_ID": "my guild"}, "a number"),
         ({"INTERN_LLM": "gpt"}, "provider:model"),
+        ({"INTERN_LLM_USD": "-1"}, "0 or more"),
+        ({"INTERN_LLM_PRICE": "cheap"}, "such as 0.25/2"),
         ({"INTERN_APPROVERS": "bob"}, "slack:U123"),
         ({"INTERN_PUBLISH_TO": "s3://bucket"}, "hub:OWNER/NAME"),
         ({"DATABASE_URL": "mysql://db"}, "postgresql://"),

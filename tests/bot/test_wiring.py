@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from bot.settings import load_settings
-from bot.wiring import corrections, sources
+from bot.wiring import corrections, language_model, sources
 from graph.research.hub import HubSource
 from remote import prices, speeds
 from remote.sandbox import machine
@@ -39,3 +41,23 @@ async def test_data_sets_are_looked_into_through_the_viewer_of_the_settings(tmp_
         (source,) = (s for s in sources(load_settings(env), tmp_path) if isinstance(s, HubSource))
         found = await source.search(task_of("Tell positive from negative product reviews in English."))
     assert found[0].class_counts == {"negative": 6000, "positive": 5993}
+
+
+@pytest.mark.parametrize(
+    ("env", "price", "allowance"),
+    [
+        ({}, 0.75, 0.0),
+        ({"INTERN_LLM_USD": "0.5"}, 0.75, 0.5),
+        ({"INTERN_LLM_PRICE": "2/8"}, 2.0, 0.0),
+        ({"OPENAI_BASE_URL": "http://llm.example/v1"}, None, 0.0),
+        ({"OPENAI_BASE_URL": "http://llm.example/v1", "INTERN_LLM_PRICE": "0/0"}, 0.0, 0.0),
+    ],
+)
+def test_the_language_model_of_the_settings(
+    env: dict[str, str], price: float | None, allowance: float
+) -> None:
+    model = language_model(load_settings({"INTERN_LLM": "openai:gpt-5.4-mini", **env}), env)
+    assert model is not None
+    assert (model.price.input_usd if model.price else None) == price
+    assert model.allowance_usd == allowance
+    assert language_model(load_settings({}), {}) is None

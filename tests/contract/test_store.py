@@ -13,6 +13,7 @@ import pytest
 
 from graph.deps import Budgets, Decision, Spend, Store
 from graph.errors import LeaseLost, RunNotFound, StoreError
+from graph.llm.model import Tokens
 from graph.names import DecisionKind, EventType, FailureKind, RunStatus, Stage
 from graph.state import Choice, Question, Request
 from graph.store.migrate import migrations
@@ -246,6 +247,15 @@ async def test_a_commitment_counts_until_it_is_settled(store: Store) -> None:
     assert await store.spent_usd("2026-11", surface="discord") == 0.0
     assert await store.spent_usd("2026-10") == 0.0
     assert [(line.committed_usd, line.actual_usd) for line in await store.ledger(run_id="r1")] == [(2.0, 0.5)]
+
+
+async def test_tokens_stand_in_the_same_ledger(store: Store) -> None:
+    await store.commit_spend(spend("a", 2.0), Budgets())
+    await store.commit_spend(replace(spend("b", 1.0), backend="llm"), Budgets())
+    await store.settle("b", 0.25, Tokens(1200, 34))
+    lines = await store.ledger(run_id="r1")
+    assert [(line.input_tokens, line.output_tokens) for line in lines] == [(None, None), (1200, 34)]
+    assert await store.spent_usd("2026-11") == 2.25
 
 
 async def test_the_same_job_is_committed_once(store: Store) -> None:

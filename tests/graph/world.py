@@ -15,6 +15,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from graph.deps import Deps, Literature, Publication, PublishFile, Recipe, Source, Steps, Verify
 from graph.driver import Driver
 from graph.errors import SourceError
+from graph.llm.model import LanguageModel
 from graph.names import TaskFamily
 from graph.state import Candidate, DataFiles, ModelChoice, Request, TaskSpec
 from graph.store.checkpoints import sqlite_saver
@@ -246,6 +247,7 @@ class World:
     source: Source | None = None
     publisher: FakePublisher = field(default_factory=FakePublisher)
     literature: Literature | None = None
+    llm: LanguageModel | None = None
     ticks: int = 0
 
     def now(self) -> datetime:
@@ -264,6 +266,7 @@ class World:
             home=self.home,
             now=self.now,
             literature=self.literature,
+            llm=self.llm,
         )
 
     @asynccontextmanager
