@@ -50,7 +50,7 @@ def spend_table(lines: Sequence[Spend], budgets: Budgets) -> RenderableType:
         ("Still committed", True),
         ("Ceiling", True),
     ):
-        table.add_column(name, no_wrap=True, overflow="ellipsis", justify="right" if right else "left")
+        table.add_column(name, no_wrap=name != "For", overflow="fold", justify="right" if right else "left")
     for month in sorted({line.at[:7] for line in lines}, reverse=True):
         of_month = [line for line in lines if line.at[:7] == month]
         table.add_row(*_spend_row(month, "everybody", of_month, budgets.month), style="bold")
@@ -71,11 +71,16 @@ def _tokens(lines: Sequence[Spend]) -> str:
     return f"{sent:,} tokens in, {said:,} out"
 
 
+def _cents(usd: float) -> str:
+    """A sum; a language model's answer may cost less than a cent."""
+    return f"${usd:,.4f}" if 0 < usd < 0.01 else f"${usd:,.2f}"
+
+
 def _spend_row(month: str, whose: str, lines: Sequence[Spend], ceiling: float | None) -> list[RenderableType]:
     spent = sum(line.actual_usd or 0.0 for line in lines)
     committed = sum(line.committed_usd for line in lines if line.actual_usd is None)
     limit = "–" if ceiling is None else f"${ceiling:,.2f}"
-    return [*map(blocks.line, (month, one_line(whose), f"${spent:,.2f}", f"${committed:,.2f}", limit))]
+    return [*map(blocks.line, (month, one_line(whose), _cents(spent), _cents(committed), limit))]
 
 
 def planned_files(target: str, files: Sequence[PublishFile]) -> RenderableType:

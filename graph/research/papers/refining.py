@@ -99,7 +99,7 @@ def prompt_for(paper: Paper, pages: Mapping[int, str]) -> Prompt[Findings]:
         room -= len(text)
         material.append(Material(f"page {page}", text))
     return Prompt(
-        f"read the paper “{paper.title[:80]}”", INSTRUCTIONS, tuple(material), Findings, MAX_OUTPUT_TOKENS
+        f"read “{paper.title[:80]}” as well", INSTRUCTIONS, tuple(material), Findings, MAX_OUTPUT_TOKENS
     )
 
 

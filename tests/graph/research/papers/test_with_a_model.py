@@ -78,7 +78,10 @@ async def test_a_person_allows_it_and_the_plan_follows_what_it_settled(
         run = await driver.advance("r1")
         assert (run.status, run.stage) == (RunStatus.WAITING, Stage.NEEDS_HUMAN)
         assert run.question is not None
-        assert "May I ask the language model openai:gpt-5.4-mini to read the paper" in run.question.text
+        assert (
+            "May I ask the language model openai:gpt-5.4-mini to read “Small encoders” as well?"
+            in run.question.text
+        )
         assert provider.asked == []
         await answer(driver, "use")
         run = await driver.advance("r1")
