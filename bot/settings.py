@@ -98,6 +98,9 @@ class Settings(BaseSettings):
     arxiv_url: str | None = Field(
         default=None, validation_alias="INTERN_ARXIV_URL", description="an http(s) address"
     )
+    github_url: str | None = Field(
+        default=None, validation_alias="INTERN_GITHUB_URL", description="an http(s) address"
+    )
     llm: str | None = Field(
         default=None,
         validation_alias="INTERN_LLM",
@@ -164,7 +167,7 @@ class Settings(BaseSettings):
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
 
-    @field_validator("slack_api_url", "hf_endpoint", "viewer_url", "arxiv_url")
+    @field_validator("slack_api_url", "hf_endpoint", "viewer_url", "arxiv_url", "github_url")
     @classmethod
     def _address(cls, url: str | None) -> str | None:
         if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):

@@ -33,6 +33,7 @@ from graph.research.hub import HubSource
 from graph.research.hubclient import HubClient
 from graph.research.localfile import LocalFileSource
 from graph.research.papers.arxiv import Arxiv
+from graph.research.papers.github import GitHub
 from graph.research.papers.source import PaperSource
 from graph.store.checkpoints import sqlite_saver
 from graph.store.sqlite import SqliteStore
@@ -148,7 +149,8 @@ def literature(settings: Settings, home: Path) -> PaperSource:
     client = HubClient(settings.hf_endpoint, settings.hf_token, error=SourceError)
     folder = home.absolute() / "papers"
     answers = AnswerCache(folder / "answers", settings.hf_endpoint or "the default", settings.hf_token)
-    return PaperSource(client, Arxiv(settings.arxiv_url), folder, answers)
+    github = GitHub(settings.github_url, answers)
+    return PaperSource(client, Arxiv(settings.arxiv_url), github, folder, answers)
 
 
 def language_model(settings: Settings, env: Mapping[str, str] = os.environ) -> LangChainModel | None:

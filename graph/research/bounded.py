@@ -6,21 +6,28 @@ Neither a server that ignores ``Range`` nor a body without an end moves more tha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urljoin
 
 CHUNK_BYTES = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """``total_bytes``: of the whole, where the server says so."""
+    """``total_bytes``: of the whole, where the server says so. ``headers``: with names in lower case."""
 
     status: int
     body: bytes
     whole: bool
     total_bytes: int | None = None
     url: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def location(self) -> str:
+        """Where an answer that was not followed leads."""
+        return urljoin(self.url, self.headers.get("location", ""))
 
 
 def read_beginning(
@@ -30,6 +37,7 @@ def read_beginning(
     timeout_s: float,
     params: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
+    follow_redirects: bool = True,
 ) -> Beginning:
     """At most ``most_bytes`` of the body. Raises HfHubHTTPError for 429 and for what a gateway answers (502 to 504),
     which are worth another try; any other status is the caller's to judge. httpx errors come through.
@@ -38,7 +46,12 @@ def read_beginning(
     from huggingface_hub.errors import HfHubHTTPError
 
     asked = get_session().stream(
-        "GET", url, params=dict(params or {}), headers=dict(headers or {}), timeout=timeout_s
+        "GET",
+        url,
+        params=dict(params or {}),
+        headers=dict(headers or {}),
+        timeout=timeout_s,
+        follow_redirects=follow_redirects,
     )
     with asked as response:
         if response.status_code in (429, 502, 503, 504):
@@ -50,7 +63,10 @@ def read_beginning(
                 break
         total = _total(response.headers)
         whole = len(kept) <= most_bytes and (total is None or total <= len(kept))
-        return Beginning(response.status_code, bytes(kept[:most_bytes]), whole, total, str(response.url))
+        told = {name.lower(): value for name, value in response.headers.items()}
+        return Beginning(
+            response.status_code, bytes(kept[:most_bytes]), whole, total, str(response.url), told
+        )
 
 
 def _total(headers: Mapping[str, str]) -> int | None:

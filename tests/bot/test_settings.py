@@ -62,6 +62,8 @@ def test_the_home_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ({"INTERN_TWO_PERSON_USD": "inf"}, "a number of US dollars"),
         ({"HF_ENDPOINT": "hub.example"}, "http(s) address"),
         ({"HF_ENDPOINT": "ftp://hub.example"}, "http(s) address"),
+        ({"INTERN_ARXIV_URL": "arxiv.org"}, "http(s) address"),
+        ({"INTERN_GITHUB_URL": "api.github.com"}, "http(s) address"),
         ({"DISCORD_GUILD_ID": "my guild"}, "a number"),
         ({"INTERN_LLM": "gpt"}, "provider:model"),
         ({"INTERN_LLM_USD": "-1"}, "0 or more"),

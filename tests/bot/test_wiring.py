@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from bot.settings import load_settings
-from bot.wiring import corrections, language_model, sources
+from bot.wiring import corrections, language_model, literature, sources
 from graph.research.hub import HubSource
 from remote import prices, speeds
 from remote.sandbox import machine
 from tests.graph.research.test_datasearch import task_of
 from tests.hub.collection import stock
-from tests.hub.server import HubServer
+from tests.hub.server import HubServer, Repo
 
 
 def test_finished_runs_correct_the_speeds_and_broken_ones_do_not_matter(tmp_path: Path) -> None:
@@ -32,6 +32,17 @@ def test_finished_runs_correct_the_speeds_and_broken_ones_do_not_matter(tmp_path
     assert speeds.read(told) is not None
     assert corrections(tmp_path) == {"T4": 0.5}
     assert corrections(tmp_path / "nothing") == {}
+
+
+async def test_licences_of_code_are_asked_for_where_the_settings_say_and_kept(tmp_path: Path) -> None:
+    async with HubServer().running() as server:
+        server.add("github", Repo("ada/code", card={"spdx": "MIT"}))
+        settings = load_settings({"INTERN_GITHUB_URL": f"{server.url}/", "HF_TOKEN": "hf_secret"})
+        for _ in range(2):
+            (found,) = await literature(settings, tmp_path).licences(["https://github.com/ada/code"])
+            assert found.licence == "mit"
+        assert server.requests == ["GET /repos/ada/code/license"]
+        assert server.tokens_seen == set()
 
 
 async def test_data_sets_are_looked_into_through_the_viewer_of_the_settings(tmp_path: Path) -> None:

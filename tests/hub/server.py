@@ -18,7 +18,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.hub import models, papers, publishing, viewer
+from tests.hub import github, models, papers, publishing, viewer
 
 OWNER_TOKEN = "hf_" + "o" * 34
 READ_TOKEN = "hf_" + "r" * 34
@@ -127,6 +127,7 @@ class HubServer:
         repo = api + r"/{owner:[\w.-]+}/{name:[\w.-]+}"
         models.add_routes(app, self)
         papers.add_routes(app, self)
+        github.add_routes(app, self)
         app.router.add_get("/api/whoami-v2", self._whoami)
         app.router.add_get(api, self._search)
         app.router.add_get(repo, self._info)

@@ -16,6 +16,7 @@ from graph.research.cache import AnswerCache
 from graph.research.hubclient import HubClient
 from graph.research.licences import licence_from_tags
 from graph.research.papers.arxiv import MAX_PDF_BYTES, Arxiv
+from graph.research.papers.github import HOSTS, GitHub
 from graph.research.papers.prior import reported_by_models
 from graph.research.papers.reference import reference
 from graph.research.ranking import topic_words, words_of
@@ -34,6 +35,7 @@ class PaperSource:
 
     hub: HubClient
     arxiv: Arxiv
+    github: GitHub
     folder: Path  # fetched files, kept by arXiv id
     cache: AnswerCache | None = None
 
@@ -85,13 +87,15 @@ class PaperSource:
         return PaperFile(str(path), paper_id, kind, title, url, _sha256(path), licence)
 
     async def licences(self, urls: Sequence[str]) -> tuple[Linked, ...]:
-        """Of repositories on the Hub; others are named as not looked up."""
+        """Of repositories on the Hub and on GitHub; others are named as not looked up."""
         return tuple([await self._licence(url) for url in urls[:LOOKED_UP]])
 
     async def _licence(self, url: str) -> Linked:
         host, _, path = url.removeprefix("https://").partition("/")
+        if host in HOSTS:
+            return await self.github.licence(url)
         if host not in ("huggingface.co", "hf.co"):
-            return Linked(url, note=f"I look licences up on the Hub only: read it at {host}")
+            return Linked(url, note=f"I look licences up on the Hub and on GitHub: read it at {host}")
         kind = path.split("/")[0] if path.startswith(("datasets/", "spaces/")) else "models"
         repo = path.removeprefix(f"{kind}/")
         try:

@@ -14,6 +14,7 @@ from graph.errors import SourceError
 from graph.names import EventType, RunStatus, Stage
 from graph.research.hubclient import HubClient
 from graph.research.papers.arxiv import Arxiv
+from graph.research.papers.github import GitHub
 from graph.research.papers.source import PaperSource
 from remote.backends.fake import Failure, Reply
 from remote.protocol import FailureKind
@@ -68,7 +69,7 @@ async def server() -> AsyncIterator[HubServer]:
 def world(tmp_path: Path, server: HubServer) -> World:
     client = HubClient(server.url, None, error=SourceError, sleep=no_wait)
     script = good_script() | {"paper": Reply({}, files={"paper.json": json.dumps(READ)})}
-    literature = PaperSource(client, Arxiv(server.url), tmp_path / "papers")
+    literature = PaperSource(client, Arxiv(server.url), GitHub(server.url), tmp_path / "papers")
     return World(tmp_path / "home", script=script, literature=literature)
 
 
@@ -107,14 +108,14 @@ async def test_a_named_paper_is_followed_with_its_place_and_can_be_changed(world
     assert (body["id"], body["named"], len(body["facts"])) == (NUMBER, True, 5)
 
 
-async def test_licences_of_what_it_points_at_are_told(world: World) -> None:
+async def test_licences_of_what_it_points_at_are_told(world: World, server: HubServer) -> None:
+    server.add("github", Repo("ada/code", card={"spdx": "BSD-3-Clause"}))
     async with world.process() as driver:
         await world.start(driver, paper=f"https://arxiv.org/abs/{NUMBER}")
         await driver.advance("r1")
         linked = (await said(driver, EventType.PAPER_READ))[0]["paper"]["linked"]
     assert linked[0] == {"url": "https://huggingface.co/ada/encoder", "licence": "mit", "note": ""}
-    assert linked[1]["licence"] is None
-    assert "github.com" in linked[1]["note"]
+    assert linked[1] == {"url": "https://github.com/ada/code", "licence": "bsd-3-clause", "note": ""}
 
 
 async def test_epochs_that_do_not_fit_into_the_time_are_left_out(world: World) -> None:

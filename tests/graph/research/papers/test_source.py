@@ -16,6 +16,7 @@ from graph.research.cache import AnswerCache
 from graph.research.hubclient import HubClient
 from graph.research.papers import arxiv
 from graph.research.papers.arxiv import Arxiv, entry_of, licence_id
+from graph.research.papers.github import GitHub
 from graph.research.papers.reference import Reference, reference
 from graph.research.papers.source import PaperSource
 from graph.state import Candidate, TaskSpec
@@ -45,7 +46,7 @@ async def server() -> AsyncIterator[HubServer]:
 @pytest.fixture
 def literature(server: HubServer, tmp_path: Path) -> PaperSource:
     client = HubClient(server.url, None, error=SourceError, sleep=no_wait)
-    return PaperSource(client, Arxiv(server.url), tmp_path / "papers")
+    return PaperSource(client, Arxiv(server.url), GitHub(server.url), tmp_path / "papers")
 
 
 @pytest.mark.parametrize(
@@ -213,14 +214,14 @@ async def test_licences_of_repositories(literature: PaperSource, server: HubServ
         "https://huggingface.co/datasets/ada/intents",
         "https://huggingface.co/ada/bare",
         "https://huggingface.co/ada/gone",
-        "https://github.com/ada/code",
+        "https://gitlab.com/ada/code",
         "https://huggingface.co/ada/never-asked",
     ]
     assert await literature.licences(urls) == (
         Linked(urls[0], "cc-by-4.0"),
         Linked(urls[1], None, "its page states none"),
         Linked(urls[2], None, "The Hub has no repository ada/gone, or not for you."),
-        Linked(urls[3], None, "I look licences up on the Hub only: read it at github.com"),
+        Linked(urls[3], None, "I look licences up on the Hub and on GitHub: read it at gitlab.com"),
     )
     assert not any("never-asked" in r for r in server.requests)
 

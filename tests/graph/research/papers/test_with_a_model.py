@@ -15,6 +15,7 @@ from graph.llm.model import Price
 from graph.names import EventType, RunStatus, Stage
 from graph.research.hubclient import HubClient
 from graph.research.papers.arxiv import Arxiv
+from graph.research.papers.github import GitHub
 from graph.research.papers.source import PaperSource
 from remote.backends.fake import Reply
 from tests.graph.research.papers.test_in_a_run import NUMBER, READ, answer, no_wait, said
@@ -60,7 +61,7 @@ def world(tmp_path: Path, hub: HubServer, provider: LlmServer) -> World:
     return World(
         tmp_path / "home",
         script=good_script() | {"paper": Reply({}, files=files)},
-        literature=PaperSource(client, Arxiv(hub.url), tmp_path / "papers"),
+        literature=PaperSource(client, Arxiv(hub.url), GitHub(hub.url), tmp_path / "papers"),
         llm=provider.model(MODEL, PRICE),
     )
 
