@@ -96,7 +96,8 @@ class PaperFile:
 
 
 class Literature(Protocol):
-    """Papers and prior results. Only ``fetch`` raises for what it cannot do: SourceError with a sentence and a hint."""
+    """Papers and prior results. Errors: :class:`graph.errors.SourceError` with a sentence and a hint; ``licences`` has a
+    note instead."""
 
     async def search(self, task: TaskSpec) -> str | None:
         """What to give :meth:`fetch` for a paper on this task, or ``None``."""

@@ -46,7 +46,7 @@ class PaperSource:
             return None
         titles = await self._titles(query)
         wanted = topic_words(task).keys()
-        ranked = [(len(wanted & words_of(str(title))), str(paper_id)) for paper_id, title in titles]
+        ranked = [(len(wanted & words_of(title)), paper_id) for paper_id, title in titles]
         most = max((count for count, _ in ranked), default=0)
         return next((paper_id for count, paper_id in ranked if count == most), None) if most >= 2 else None
 
@@ -122,12 +122,9 @@ class PaperSource:
 
 
 def _titles(api: HfApi, query: str) -> list[list[str]]:
-    """``[id, title]`` of the first papers; an answer that the client cannot read is none."""
-    try:
-        papers = list(api.list_papers(query=query, limit=FOUND))
-    except (AttributeError, TypeError, ValueError):
-        return []
-    return [[str(paper.id), paper.title or ""] for paper in papers if paper.id]
+    """``[id, title]`` of the first papers."""
+    papers = api.list_papers(query=query, limit=FOUND)
+    return [[str(paper.id), str(paper.title or "")] for paper in papers if paper.id]
 
 
 def _own(path: Path, into: Path) -> PaperFile:

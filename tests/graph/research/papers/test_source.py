@@ -172,9 +172,16 @@ async def test_answers_are_kept_for_a_while(
     assert sum("/api/papers/search" in r for r in server.requests) == 2
 
 
-async def test_an_answer_that_is_no_list_of_papers_is_none(
-    literature: PaperSource, server: HubServer
+@pytest.mark.parametrize("body", [b"<html>", b'{"papers": 3}', b"[3]", b'[{"paper": null}]', b"null"])
+async def test_an_answer_that_is_no_list_of_papers_is_one_sentence(
+    literature: PaperSource, server: HubServer, body: bytes
 ) -> None:
+    server.faults = [Fault("/api/papers/search", kind="body", body=body)]
+    with pytest.raises(SourceError, match="the Hub's answer for the list of papers cannot be understood"):
+        await literature.search(TASK)
+
+
+async def test_a_title_that_is_none_shares_no_words(literature: PaperSource, server: HubServer) -> None:
     server.add("paper", Repo("1", {}, card={"title": {"not": "a title"}}))
     server.repos["paper", NUMBER].card["title"] = "Weather"
     assert await literature.search(TASK) is None
