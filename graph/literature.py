@@ -96,8 +96,8 @@ class PaperFile:
 
 
 class Literature(Protocol):
-    """Papers and prior results. Errors: :class:`graph.errors.SourceError` with a sentence and a hint; ``licences`` has a
-    note instead."""
+    """Papers and prior results. Errors: :class:`graph.errors.SourceError` with a sentence and a hint, but for
+    ``licences``, which says it in a note."""
 
     async def search(self, task: TaskSpec) -> str | None:
         """What to give :meth:`fetch` for a paper on this task, or ``None``."""
