@@ -163,6 +163,12 @@ async def ask(state: RunState, context: Context, prompt: Prompt[T], name: str) -
     return reply.value
 
 
+async def note_failure(context: Context, error: LlmError, instead: str) -> None:
+    """A model that could not be asked never ends a run."""
+    text = " ".join(filter(None, (error.detail, error.hint, instead)))
+    await context.say(EventType.NOTE, f"{SLUG}-{error.kind}", text=text, level="warning", kind=error.kind)
+
+
 def _cost(model: LanguageModel, tokens: Tokens | None) -> float:
     return model.price.usd(tokens) if model.price and tokens else 0.0
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from graph.context import Context
 from graph.errors import StageFailed
+from graph.llm.model import LlmError
+from graph.llm.spending import ask, note_failure, permitted
 from graph.names import EventType, FailureKind, Stage
 from graph.publishing.ahead import refusal_ahead
-from graph.state import RunState, answered
-from graph.understanding import understand
+from graph.state import Answer, RunState, answered
+from graph.understanding import Understanding, understand
+from graph.understanding.questions import GOAL
+from graph.understanding.rewording import adopted, neutral, prompt_for, sentence_of
 
 MAX_QUESTIONS = 6  # after that the request itself has to be put differently
 
@@ -23,6 +28,9 @@ async def run(state: RunState, context: Context) -> RunState:
     read = understand(request, answers)
     if read.refusal:
         raise StageFailed(read.refusal, kind=FailureKind.DENIED)
+    if read.question and read.question.id == GOAL and (reworded := await _reworded(state, context, answers)):
+        read, answer_of_the_model = reworded
+        given.append(answer_of_the_model)
     if read.question:
         if len(given) >= MAX_QUESTIONS:
             raise StageFailed(
@@ -43,3 +51,26 @@ async def run(state: RunState, context: Context) -> RunState:
     if complaint := await refusal_ahead(state | understood, context):
         await context.note(complaint, "warning")
     return understood
+
+
+async def _reworded(
+    state: RunState, context: Context, answers: Mapping[str, str]
+) -> tuple[Understanding, Answer] | None:
+    """A language model's reading of a request that the rules cannot read, where it may be asked without a question:
+    the person's own answer costs less than that one. Nothing is sent of a person who wants the data to stay here."""
+    model, request = context.deps.llm, state["request"]
+    task = neutral(request, answers) if model and GOAL not in answers else None
+    if model is None or task is None or task.constraints.private_data:
+        return None
+    prompt = prompt_for(request)
+    if await permitted(state | RunState(task=task), context, prompt) is not True:
+        return None
+    try:
+        sentence = sentence_of(await ask(state, context, prompt, GOAL), request)
+    except LlmError as error:
+        await note_failure(context, error, "So I ask you.")
+        return None
+    found = adopted(request, answers, sentence, model.name) if sentence else None
+    if sentence is None or found is None:
+        return None
+    return found, Answer(f"{context.run_id}:{GOAL}:llm", sentence, model.name, "llm", context.deps.at())

@@ -18,7 +18,7 @@ from graph.files import read_json, write_json
 from graph.inputs import LIGHT
 from graph.literature import Paper, PaperFile, Reported
 from graph.llm.model import LlmError
-from graph.llm.spending import answer_about_llm, ask, permitted
+from graph.llm.spending import answer_about_llm, ask, note_failure, permitted
 from graph.names import DecisionKind, EventType, FailureKind, Stage
 from graph.research.papers.following import followed, undecided
 from graph.research.papers.matching import from_paper
@@ -112,15 +112,7 @@ async def _refined(state: RunState, context: Context, paper: Paper | None) -> Ru
     try:
         found = await ask(state, context, prompt, f"paper-{paper.sha256[:12]}")
     except LlmError as error:
-        await context.say(
-            EventType.NOTE,
-            f"llm-{error.kind}",
-            text=f"{error.detail} {error.hint} I go on with what the rules found in the paper.".replace(
-                "  ", " "
-            ),
-            level="warning",
-            kind=error.kind,
-        )
+        await note_failure(context, error, "I go on with what the rules found in the paper.")
         return done
     read = refined(paper, found, pages, context.deps.llm.name)
     if read.dropped:

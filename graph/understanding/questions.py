@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from graph.names import DecisionKind, Stage, TaskFamily
 from graph.state import Choice, Question
 
+GOAL = "goal"  # the slug of what is to be learned
 GOALS = {
     "sentiment": "Tell positive from negative product reviews.",
     "intent": "Sort customer support requests by intent.",
@@ -58,7 +59,7 @@ def ask_goal() -> Question:
         "What should the model tell about a text? Choose one, or write it as a sentence, such as "
         '"Sort our support tickets by urgency, the data is in tickets.csv".'
     )
-    return ask("goal", text, choices)
+    return ask(GOAL, text, choices)
 
 
 def ask_family(quotes: Iterable[str], families: Iterable[TaskFamily]) -> Question:

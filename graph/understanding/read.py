@@ -9,7 +9,7 @@ Design
   given as choices. A flag decides where the sentence is silent; where both speak and differ, that is a
   question whose default is the flag, so that ``--yes`` follows the flag.
 * What the data can tell better than the words (two classes or many, its language) is left to the data.
-* An LLM may later read better; it has to fill the same ``TaskSpec`` and pass the same checks.
+* A language model may put a request into words that these rules can read (:mod:`graph.understanding.rewording`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from graph.understanding.goal import content_words, goal_of, keywords_of, subjec
 from graph.understanding.metrics import STEERING, fits
 from graph.understanding.parts import Parts, are_splits, first_question, read_parts, settle
 from graph.understanding.purpose import read_purpose
-from graph.understanding.questions import FAMILY_NAMES, GOALS, ask_goal
+from graph.understanding.questions import FAMILY_NAMES, GOAL, GOALS, ask_goal
 from graph.understanding.refusals import LEARNING, STRONG, out_of_reach, refuse
 from graph.understanding.text import MAX_CHARS, Found, Text
 from graph.understanding.vocabulary import TEXT_NOUNS
@@ -45,8 +45,8 @@ class Understanding:
 def understand(request: Request, answers: Mapping[str, str] = NO_ANSWERS) -> Understanding:
     """Read ``request``; ``answers`` maps a question's slug to what the person answered. Never raises."""
     sentence = request.sentence
-    if "goal" in answers:
-        sentence = f"{sentence[: MAX_CHARS // 2]}\n{GOALS.get(answers['goal'], answers['goal'])}"
+    if GOAL in answers:
+        sentence = f"{sentence[: MAX_CHARS // 2]}\n{GOALS.get(answers[GOAL], answers[GOAL])}"
     text = Text(sentence)
     parts = settle(read_parts(text), request, answers)
     sorts = bool(parts.labels.names or parts.family.family)
