@@ -9,6 +9,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 SENTENCE ?= Train a small model that tells positive from negative product reviews. I care about macro-F1. Don't spend any money.
 # Files are shared out among processes; two at most, as many tests train with all the threads that there are.
 PARALLEL ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Training scripts: each imports its parts as it does in a run's folder, so types are checked apart from the packages.
+RECIPES := $(filter-out %/__init__.py %/registry.py,$(wildcard remote/recipes/*.py))
 export INTERN_HOME ?= $(CURDIR)/.intern
 
 .DEFAULT_GOAL := help
@@ -27,7 +29,7 @@ test-all: $(VENV)/.dev ## The test suite with the long ones
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/.dev ## Lint, format, types, and the arrows between the packages
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/mypy $(RECIPES) && $(BIN)/lint-imports
 
 format: $(VENV)/.dev ## Mend what lint and format can
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -343,7 +343,7 @@ class Recipe(Protocol):
 
     @property
     def companions(self) -> tuple[Path, ...]:
-        """Files that the script and the packaged model need beside them (inference.py, parallel.py)."""
+        """Files and folders of modules that the script needs beside it."""
 
     def defaults(self) -> Mapping[str, Any]:
         """config.json with its default values."""

@@ -58,13 +58,14 @@ def copy_file(source: Path, path: Path) -> None:
 
 
 def copy_tree(source: Path, path: Path, ignore: tuple[str, ...] = ()) -> None:
-    """Copy a folder of plain files, without the entries ``ignore`` at its top; what was
-    at ``path`` is replaced once the copy is whole."""
+    """Copy a folder of plain files, without the entries ``ignore`` at its top and what
+    Python compiled; what was at ``path`` is replaced once the copy is whole."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     shutil.rmtree(temporary, ignore_errors=True)
 
     def skip(folder: str, names: list[str]) -> set[str]:
-        return {n for n in names if n in ignore} if Path(folder) == source else set()
+        unwanted = (*ignore, "__pycache__") if Path(folder) == source else ("__pycache__",)
+        return {n for n in names if n in unwanted}
 
     shutil.copytree(source, temporary, ignore=skip)
     if path.exists():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from graph.context import Context
 from graph.names import TaskFamily
+from graph.scripts import script_inputs
 from graph.state import DataFiles, RunState
 from remote.backend import Input, Need
 
@@ -42,13 +43,11 @@ def raw_files(data: DataFiles) -> dict[str, str | list[str]]:
 
 def training_inputs(state: RunState, context: Context, checkpoint: Path | None = None) -> tuple[Input, ...]:
     data = Path(state["audit"].folder)
-    script = Path(state["script"].path)
-    companions = context.deps.recipes.for_family(state["audit"].family).companions
+    recipe = context.deps.recipes.for_family(state["audit"].family)
     inputs = (
         Input("train.jsonl", str(data / "train.jsonl")),
         Input("validation.jsonl", str(data / "validation.jsonl")),
-        Input("train.py", str(script)),
-        *(Input(c.name, str(context.dir / c.name)) for c in companions),
+        *script_inputs(state["script"], context.dir, recipe),
         Input("base_model", state["model"].path, shared=True),
     )
     return (*inputs, Input("checkpoint", str(checkpoint))) if checkpoint else inputs

@@ -15,7 +15,7 @@ from graph.context import Context, plain
 from graph.deps import Decision, Event
 from graph.files import write_json
 from graph.names import EventType, RunStatus
-from graph.state import Failure, RunState
+from graph.state import Failure, RunState, Script
 from remote.protocol import sha256_file
 
 PROJECT = "ml-intern-for-teams"
@@ -28,7 +28,7 @@ async def write_manifest(
     events, decisions = await store.events(context.run_id), await store.decisions(context.run_id)
     body = manifest(state, context.run_id, status, events, decisions, failure)
     body["ledger"] = plain(await store.ledger(run_id=context.run_id))
-    hashes = await asyncio.to_thread(code_sha256, context.dir)
+    hashes = await asyncio.to_thread(code_sha256, context.dir, state.get("script"))
     body["code"] |= {"config_sha256": hashes.get("config.json"), "files": hashes}
     if model := state.get("model"):
         body["base_model"]["files"] = await asyncio.to_thread(folder_sha256, Path(model.path))
@@ -40,10 +40,11 @@ async def write_manifest(
     write_json(context.dir / "run.json", body)
 
 
-def code_sha256(folder: Path) -> dict[str, str]:
+def code_sha256(folder: Path, script: Script | None) -> dict[str, str]:
     """Of the script, its companions and its settings, as they lie in the run's folder."""
-    files = (*sorted(folder.glob("*.py")), folder / "config.json", folder / "schedule.json")
-    return {path.name: sha256_file(path) for path in files if path.is_file()}
+    names = dict.fromkeys(path.name for path in sorted(folder.glob("*.py")))
+    names |= dict.fromkeys((*(script.files if script else ()), "config.json", "schedule.json"))
+    return {name: sha256_file(folder / name) for name in names if (folder / name).is_file()}
 
 
 def folder_sha256(folder: Path) -> dict[str, str]:

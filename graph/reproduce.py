@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graph.deps import Deps
+from graph.deps import Deps, Recipe
 from graph.errors import StageFailed
 from graph.inputs import HEAVY, metric_of
 from graph.jobs import run_once
 from graph.refetch import SPLITS, Fetched, data_again, kept_split, model_again, recorded_files
+from graph.scripts import changed, companions, script_inputs
 from graph.state import RunState
 from remote.backend import Input, JobSpec, Program
-from remote.protocol import sha256_file
 
 NEEDED = ("run.json", "config.json", "train.py", "schedule.json", "predictions.csv", "metrics.json")
 
@@ -81,15 +81,18 @@ async def reproduce(deps: Deps, state: RunState, run_id: str, *, fresh: bool = F
 def _check_kept(deps: Deps, state: RunState, run_id: str) -> None:
     folder, hint = deps.run_dir(run_id), "Only a run that is done can be reproduced."
     script = state.get("script")
-    companions = _companions(deps, state) if "audit" in state else []
-    missing = [name for name in (*NEEDED, *companions) if not (folder / name).is_file()]
+    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    if script is not None and not missing:
+        beside = companions(script, folder, _recipe(deps, state))
+        missing = [name for name, path in beside.items() if not path.exists()]
     if missing or script is None:
         raise StageFailed(
             f"Run {run_id} cannot be redone: {', '.join(missing) or 'its script'} is not there.", hint
         )
-    if sha256_file(folder / "train.py") != script.sha256:
+    if others := changed(script, folder, _recipe(deps, state)):
         raise StageFailed(
-            f"Run {run_id} cannot be redone: its train.py is not the script that ran.", "Put that one back."
+            f"Run {run_id} cannot be redone: its {others[0]} is not the script that ran.",
+            "Put that one back.",
         )
 
 
@@ -100,15 +103,15 @@ async def _train_and_evaluate(
     folder, into = deps.run_dir(run_id), deps.run_dir(run_id) / "reproduced"
     config = json.loads((folder / "config.json").read_text("utf-8"))
     config |= {"schedule": "in/schedule.json", "resume_from": None}
-    data = [Input(f"{s}.jsonl", str(split / f"{s}.jsonl")) for s in SPLITS]
+    data = [_input(split / f"{s}.jsonl") for s in SPLITS]
     model = Input("base_model", str(base), shared=True)
-    files = ("train.py", "schedule.json", *_companions(deps, state))
+    code = (*script_inputs(state["script"], folder, _recipe(deps, state)), _input(folder / "schedule.json"))
     unisolated = state["request"].allow_unisolated
     train = JobSpec(
         f"{key}-train",
         run_id,
         (Program("train", "in/train.py", config),),
-        (*data[:2], *(Input(name, str(folder / name)) for name in files), model),
+        (*data[:2], *code, model),
         HEAVY,
         unisolated,
     )
@@ -124,8 +127,12 @@ async def _train_and_evaluate(
     return str((await run_once(deps, evaluate, into))["primary"])
 
 
-def _companions(deps: Deps, state: RunState) -> list[str]:
-    return [path.name for path in deps.recipes.for_family(state["audit"].family).companions]
+def _recipe(deps: Deps, state: RunState) -> Recipe:
+    return deps.recipes.for_family(state["audit"].family)
+
+
+def _input(path: Path) -> Input:
+    return Input(path.name, str(path))
 
 
 def _evaluation(state: RunState) -> dict[str, Any]:

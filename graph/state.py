@@ -256,10 +256,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Script:
+    """``files``: what was put beside it, path below the run's folder -> sha256. Empty: of a run that began before they
+    were recorded, when ``inference.py`` and ``parallel.py`` stood there."""
+
     recipe: str
     path: str
     sha256: str
     config: Mapping[str, Any]
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,22 @@ from pathlib import Path
 from graph.errors import PublishRefused
 
 _RUN = (
-    "run.json", "events.jsonl", "audit.json", "audit.md", "train.py", "inference.py", "parallel.py", "config.json",
-    "train.log", "training.json", "schedule.json", "validation_predictions.csv", "leaderboard.json",
+    "run.json", "events.jsonl", "audit.json", "audit.md", "train.py", "finetune", "inference.py", "parallel.py",
+    "config.json", "train.log", "training.json", "schedule.json", "validation_predictions.csv", "leaderboard.json",
     "metrics.json", "predictions.csv", "stress.json", "report.md", "plots", "model", "space",
     "dataset",
 )  # fmt: skip
 _FRONT = re.compile(r"---\n(.*?\n)---\n", re.DOTALL)
 _MODELS = re.compile(r"^models:\n(?:- .*\n)*", re.MULTILINE)
-_EVIDENCE = ("train.py", "config.json", "metrics.json", "leaderboard.json", "predictions.csv", "plots")
+_EVIDENCE = (
+    "train.py",
+    "finetune",
+    "config.json",
+    "metrics.json",
+    "leaderboard.json",
+    "predictions.csv",
+    "plots",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,11 @@ def _naming(item: Item, model_id: str, made: Path) -> Item:
 def _all(folder: Path) -> tuple[str, ...]:
     if not folder.is_dir():
         raise PublishRefused(f"There is no folder {folder}.", "Check the run with `intern show`.")
-    return tuple(sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(".")))
+    return tuple(sorted(entry.name for entry in folder.iterdir() if _shown(entry.name)))
+
+
+def _shown(name: str) -> bool:
+    return not name.startswith(".") and name != "__pycache__"
 
 
 def _walk(path: Path, name: str) -> Iterator[Item]:
@@ -102,7 +114,7 @@ def _walk(path: Path, name: str) -> Iterator[Item]:
         )
     if path.is_dir():
         with os.scandir(path) as entries:
-            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+            names = sorted(entry.name for entry in entries if _shown(entry.name))
         for inner in names:
             yield from _walk(path / inner, f"{name}/{inner}" if name else inner)
     elif path.is_file():

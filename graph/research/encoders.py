@@ -22,7 +22,7 @@ from graph.research.basemodel import check_model_files
 from graph.research.licences import licence_of
 from graph.state import Considered, ModelChoice, TaskSpec
 
-# What remote/recipes/inference.py runs: encoders with one last hidden state for a text's own tokens.
+# What remote/recipes/finetune/inference.py runs: encoders with one last hidden state for a text's own tokens.
 SUPPORTED = frozenset(
     {
         "albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet",

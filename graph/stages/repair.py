@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from graph.context import Context
 from graph.files import write_json
 from graph.names import EventType, Stage
 from graph.remedies import Limits, config_diff, remedy
-from graph.state import Attempt, Question, RunState, Script
+from graph.state import Attempt, Question, RunState
 
 
 async def run(state: RunState, context: Context) -> RunState:
@@ -24,7 +26,7 @@ async def run(state: RunState, context: Context) -> RunState:
     done = Attempt(last.stage, last.kind, last.detail, mend.text, diff)
     await context.say(EventType.REPAIRED, attempt=len(tried), kind=last.kind, remedy=mend.text, diff=diff)
     return RunState(
-        script=Script(script.recipe, script.path, script.sha256, config),
+        script=replace(script, config=config),
         attempts=(*attempts[:-1], done),
         question=None,
     )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from transformers import AutoTokenizer
 
 from remote.protocol import FailureKind, JobError
-from remote.recipes.inference import Encoder, length_batches, pad, pool, token_ids
+from remote.recipes.finetune.inference import Encoder, length_batches, pad, pool, token_ids
 
 BATCH_ROWS = 64
 CHARS_A_TOKEN = 12  # longer texts are cut before the tokenizer, which else reads all 100,000 characters

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from remote.jobs.scores import Predicted
 from remote.protocol import Emitter, FailureKind, JobError
-from remote.recipes.inference import Model, Prediction
+from remote.recipes.finetune.inference import Model, Prediction
 
 MAX_SCORES = 20  # likeliest classes that an answer shows; a job's result is at most 64 kB
 MAX_TEXT_CHARS = 2000  # of the text that an answer repeats

@@ -5,7 +5,7 @@ Decisions:
 - In this process (``runpy``), as importing torch and transformers again would cost more than the run itself.
 - What the script says is heard, not passed on, so that its events are not taken for the job's own.
 - What a script is known to change for the whole process is put back afterwards: arguments, import path, signal
-  handlers, warning filters, torch's threads.
+  handlers, warning filters, torch's threads, and the modules that lie beside it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from remote.jobs.__main__ import explain
@@ -124,7 +125,7 @@ def _execute(script: Path, config: Path, ear: _Ear) -> tuple[FailureKind, str] |
     sys.argv = [str(script), "--config", str(config)]
     sys.path.insert(0, str(script.parent.resolve()))
     try:
-        with contextlib.redirect_stdout(ear), warnings.catch_warnings():
+        with contextlib.redirect_stdout(ear), warnings.catch_warnings(), _own_modules(script.parent):
             runpy.run_path(str(script), run_name="__main__")
     except SystemExit as ended:
         if ended.code not in (None, 0):
@@ -138,3 +139,21 @@ def _execute(script: Path, config: Path, ear: _Ear) -> tuple[FailureKind, str] |
         for number, handler in handlers.items():
             signal.signal(number, handler)
     return None
+
+
+@contextlib.contextmanager
+def _own_modules(folder: Path) -> Iterator[None]:
+    """Modules of ``folder`` are imported from there, whatever of that name is loaded, and are forgotten afterwards."""
+    own = {path.stem for path in folder.glob("*.py")} | {
+        path.parent.name for path in folder.glob("*/__init__.py")
+    }
+
+    def taken() -> dict[str, ModuleType]:
+        return {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in own}
+
+    before = taken()
+    try:
+        yield
+    finally:
+        taken()
+        sys.modules.update(before)

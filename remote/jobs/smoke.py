@@ -44,6 +44,7 @@ from remote.protocol import Emitter, FailureKind, JobError, JobEventType, sha256
 WORK = Path("out") / "smoke"  # removed at the end
 MENDED = Path("out") / "mended" / "train.py"
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "text_classification.py"
+PARTS = "finetune"  # the folder beside a script of ours
 STEPS, OVERFIT_STEPS, OVERFIT_ROWS = 2, 10, 8
 LOSS_FALLS_BELOW = 0.9  # last loss / first loss
 CONFIDENCE_TOLERANCE = 1e-3  # other batches, other rounding
@@ -82,7 +83,7 @@ def run(config: Mapping[str, Any], emit: Emitter) -> Mapping[str, Any]:
         _judge_files(short, inference, classes, held_out, report)
         overfit = _overfit_run(script, settings, few, report)
         facts = _facts(short.out)
-        if script.is_file() and sha256_file(script) == sha256_file(RECIPE):
+        if _code(script) == _code(RECIPE):
             speeds = calibrate(inference, settings, len(classes) or 1, [row.text for row in train], facts)
         else:
             speeds = _speeds_said(overfit)
@@ -285,10 +286,11 @@ def _number(text: str) -> float:
 
 
 def _inference(folder: Path) -> ModuleType:
-    """``inference.py`` beside the script, else the recipe's."""
-    path = folder / "inference.py"
-    if not path.is_file():
-        return importlib.import_module("remote.recipes.inference")
+    """``inference.py`` among the script's parts or (as it used to be) beside it, else the recipe's."""
+    places = (folder / PARTS / "inference.py", folder / "inference.py")
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        return importlib.import_module("remote.recipes.finetune.inference")
     spec = importlib.util.spec_from_file_location("smoke_inference", path)
     assert spec is not None, "a .py file has a spec"
     assert spec.loader is not None, "a .py file has a loader"
@@ -296,6 +298,11 @@ def _inference(folder: Path) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+def _code(script: Path) -> list[str]:
+    """Hashes of the script and its parts."""
+    return [sha256_file(path) for path in (script, *sorted((script.parent / PARTS).glob("*.py")))]
 
 
 def _facts(out: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ Decisions:
 - Keyword arguments are compared with ``inspect.signature`` of what is installed, not with a list that grows
   old. Only libraries in ``LIBRARIES`` are imported for it: importing a module runs it, and the job's own
   files are run by the smoke test alone. The tables say what an unknown argument is called now.
+- A script's parts (the modules of a folder beside it that it imports) are read like the script itself.
 - Edits are made at the positions that ``ast`` gives, from the last to the first: comments and layout stay.
 - ruff is used where it is installed (it is no dependency of a training machine); otherwise undefined names
   are looked for with ``symtable``.
@@ -90,6 +91,7 @@ _FORBIDDEN_FLAGS = {
     "allow_pickle": "a pickle can run code",
     "trust_remote_code": "it runs code from a model's folder",
 }
+_STARTS_PROCESSES = frozenset({"parallel.py"})  # the recipe's part that starts one for each GPU
 _MODULE_NAMES = frozenset(dir(builtins)) | {"__file__", "__name__", "__doc__", "__spec__", "__annotations__"}
 
 
@@ -121,10 +123,27 @@ class _Edit:
 
 
 def check_script(path: Path) -> list[Check]:
-    """Syntax, undefined names, forbidden calls, imports and keyword arguments of the script at ``path``.
+    """Syntax, undefined names, forbidden calls, imports and keyword arguments of the script at ``path`` and its parts.
 
-    Only the first check is in the list when the file cannot be read as Python. Never runs the script.
+    Only the first check is in the list when a file cannot be read as Python. Never runs the script.
     """
+    checks = _check_file(path)
+    for part in _parts(path) if checks[-1].name != "syntax" else ():
+        for check in _check_file(part):
+            if not check.ok and not (check.name == "forbidden_calls" and part.name in _STARTS_PROCESSES):
+                failed = Check(check.name, False, f"{part.parent.name}/{part.name} {check.detail}")
+                checks = [failed if one.name == check.name and one.ok else one for one in checks]
+    unreadable = [check for check in checks[:1] if not check.ok]
+    return unreadable or checks
+
+
+def _parts(script: Path) -> list[Path]:
+    """Modules of the folders beside the script that it imports."""
+    tops = {module.split(".")[0] for _, module, _ in _imports(ast.parse(script.read_text(encoding="utf-8")))}
+    return [part for top in sorted(tops) for part in sorted((script.parent / top).glob("*.py"))]
+
+
+def _check_file(path: Path) -> list[Check]:
     try:
         source = path.read_text(encoding="utf-8")
         tree = ast.parse(source, filename=path.name)

@@ -1,7 +1,7 @@
 """The recipes that exist, and how each plans a training from measured facts.
 
-Light: nothing here imports torch. A recipe's script is read as text where its defaults are needed: they stand
-in one place only, the script's ``Config``.
+Light: nothing here imports torch. A recipe's settings are read as text where its defaults are needed: they stand
+in one place only, the class ``Config``.
 
 The plan is a pure function of its facts. Without a time from the person it follows from the rows alone, unless
 that would take over half an hour: the same data gives the same plan, and so the same model, however busy the
@@ -95,11 +95,12 @@ class TextClassification:
         self.name = "text_classification"
         self.families: tuple[str, ...] = ("binary", "multiclass", "multilabel", "regression")
         self.script = HERE / "text_classification.py"
-        self.companions: tuple[Path, ...] = (HERE / "inference.py", HERE / "parallel.py")
+        self.settings = HERE / "finetune" / "settings.py"
+        self.companions: tuple[Path, ...] = (HERE / "finetune",)
 
     def defaults(self) -> Mapping[str, Any]:
-        """Every key of ``config.json`` with the script's own default."""
-        return dict(_defaults(self.script))
+        """Every key of ``config.json`` with its default."""
+        return dict(_defaults(self.settings))
 
     def plan(self, facts: Mapping[str, Any]) -> tuple[Hyperparameters, float]:
         """Hyperparameters with a reason each, and seconds for the job, imports included.
@@ -137,9 +138,9 @@ RECIPES = Registry()
 
 
 @cache
-def _defaults(script: Path) -> dict[str, Any]:
-    """``name: type = setting(default, …)`` in the class ``Config`` of ``script``, without running it."""
-    tree = ast.parse(script.read_text(encoding="utf-8"))
+def _defaults(settings: Path) -> dict[str, Any]:
+    """``name: type = setting(default, …)`` in the class ``Config`` of the file ``settings``, without running it."""
+    tree = ast.parse(settings.read_text(encoding="utf-8"))
     config = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Config")
     found: dict[str, Any] = {}
     for node in config.body:

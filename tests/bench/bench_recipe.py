@@ -118,7 +118,7 @@ def bench_recipe(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     recipe = RECIPES.for_family("multiclass")
     shutil.copyfile(recipe.script, folder / "train.py")
     for companion in recipe.companions:
-        shutil.copyfile(companion, folder / companion.name)
+        shutil.copytree(companion, folder / companion.name)
     path = folder / "config.json"
     path.write_text(json.dumps(config))
     _, took = measured([sys.executable, "train.py", "--config", str(path)], folder)
@@ -136,7 +136,7 @@ def bench_recipe(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
 
 def accuracy(folder: Path) -> float:
     """Of the packaged model, loaded as a user would, on the full test split."""
-    from remote.recipes.inference import Model
+    from remote.recipes.finetune.inference import Model
 
     rows = [json.loads(line) for line in (folder / "test.jsonl").read_text().splitlines()]
     answers = Model.from_folder(folder / "out" / "model").predict([row["text"] for row in rows])

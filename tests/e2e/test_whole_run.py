@@ -17,7 +17,7 @@ SENTENCE = (
     "I care about macro-F1. Don't spend any money."
 )
 FILES = (
-    "run.json events.jsonl audit.json audit.md train.py inference.py config.json train.log leaderboard.json "
+    "run.json events.jsonl audit.json audit.md train.py finetune/settings.py config.json train.log leaderboard.json "
     "metrics.json predictions.csv stress.json report.md training.json schedule.json "
     "plots/confusion_matrix.png plots/class_balance.png plots/learning_curve.png plots/reliability.png "
     "model/model.safetensors model/config.json model/README.md model/inference.py space/app.py "

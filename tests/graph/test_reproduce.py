@@ -170,6 +170,9 @@ async def test_why_a_run_cannot_be_redone(tmp_path: Path) -> None:
         shelf.weights = b"other weights"
         with pytest.raises(StageFailed, match=r"is not what it was: model\.safetensors differs"):
             await again(driver, fresh=True)
+        (run / "finetune" / "loop.py").write_text("print('another')")
+        with pytest.raises(StageFailed, match=r"its finetune/loop\.py is not the script that ran"):
+            await again(driver)
         (run / "train.py").write_text("print('another')")
         with pytest.raises(StageFailed, match="not the script that ran"):
             await again(driver)
@@ -193,7 +196,7 @@ async def test_the_manifest_names_every_input(tmp_path: Path) -> None:
     assert manifest["base_model"]["revision"] == "0" * 40
     assert manifest["data"]["sha256"]["train"] == hashlib.sha256(shelf.rows.encode()).hexdigest()
     assert manifest["data"]["split_sha256"] == SPLIT
-    assert set(manifest["code"]["files"]) == {"train.py", "inference.py", "config.json", "schedule.json"}
+    assert set(manifest["code"]["files"]) == {"train.py", "finetune/loop.py", "config.json", "schedule.json"}
     assert manifest["ledger"] == []
     assert manifest["machines_tried"] == []
     assert manifest["made_by"]["name"] == "ml-intern-for-teams"

@@ -231,10 +231,11 @@ class FakeRecipes:
     folder: Path
 
     def for_family(self, family: TaskFamily) -> Recipe:
-        script, companion = self.folder / "recipe.py", self.folder / "inference.py"
-        for path in (script, companion):
+        script, parts = self.folder / "recipe.py", self.folder / "finetune"
+        parts.mkdir(exist_ok=True)
+        for path in (script, parts / "loop.py"):
             path.write_text("print('hello')\n")
-        return FakeRecipe("text_classification", ("binary",), script, (companion,))
+        return FakeRecipe("text_classification", ("binary",), script, (parts,))
 
 
 @dataclass

@@ -11,6 +11,8 @@ RUN: Mapping[str, bytes] = {
     "events.jsonl": b"{}\n",
     "report.md": b'# Report\n\nMost confident mistake: "a customer\'s words".\n',
     "train.py": b"print('training')\n",
+    "finetune/rows.py": b"print('rows')\n",
+    "finetune/__pycache__/rows.pyc": b"compiled",
     "config.json": b"{}",
     "metrics.json": b'{"macro_f1": 0.9}',
     "leaderboard.json": b"[]",
@@ -29,10 +31,16 @@ RUN: Mapping[str, bytes] = {
     "work/audit/log.txt": b"working file",
     "model/.cache/x": b"hidden",
 }
-PRIVATE = ("raw/mine.csv", "data/train.jsonl", "work/audit/log.txt", "model/.cache/x")
+PRIVATE = (
+    "finetune/__pycache__/rows.pyc",
+    "raw/mine.csv",
+    "data/train.jsonl",
+    "work/audit/log.txt",
+    "model/.cache/x",
+)
 HUB = {
-    "model.safetensors", "config.json", "README.md", "training/train.py", "training/config.json",
-    "training/metrics.json", "training/leaderboard.json", "training/predictions.csv",
+    "model.safetensors", "config.json", "README.md", "training/train.py", "training/finetune/rows.py",
+    "training/config.json",    "training/metrics.json", "training/leaderboard.json", "training/predictions.csv",
     "training/plots/confusion_matrix.png",
 }  # fmt: skip
 

@@ -20,7 +20,7 @@ from graph.deps import Checkup, Deps, Publication
 from graph.errors import PublishError
 from graph.publishing.hub import HubPublisher
 from graph.publishing.readback import ROWS, check_up, compare, sample
-from remote.recipes.inference import Model
+from remote.recipes.finetune.inference import Model
 from tests.graph.publishing.runs import Steps
 from tests.hub.server import OWNER_TOKEN, HubServer
 from tests.remote.jobs.conftest import Folder, Run

@@ -25,11 +25,12 @@ from tests.remote.recipes.tiny import LABELS, labelled, lay_out, write_rows
 
 MAIN = 'if __name__ == "__main__":'
 LOSS = """
-class _Broken(Objective):
+from finetune import tuning
+class _Broken(tuning.Objective):
     def __call__(self, *args):
         loss = super().__call__(*args)
         {}
-Objective = _Broken
+tuning.Objective = _Broken
 """
 PACK = """
 _pack = Packer.pack
@@ -43,7 +44,7 @@ Packer.pack = _broken
 
 SCRIPT_ERROR = FailureKind.SCRIPT_ERROR
 HEAD = (
-    "name = model / 'head.safetensors'; head = load_file(name); "
+    "from safetensors.torch import load_file; name = model / 'head.safetensors'; head = load_file(name); "
     "save_file({{k: {} for k, v in head.items()}}, name)"
 )
 # Name -> what is broken in the script, the failure's kind, and how its detail starts.
@@ -77,7 +78,7 @@ FAULTS: dict[str, tuple[str, FailureKind, str]] = {
     "another head": (PACK.format(HEAD.format("-v")), SCRIPT_ERROR, "save_reload: row "),
     "lost weight": (
         PACK.format(
-            "w = load_file(model / 'model.safetensors'); "
+            "from safetensors.torch import load_file; w = load_file(model / 'model.safetensors'); "
             "del w['encoder.layer.1.output.dense.weight']; save_file(w, model / 'model.safetensors')"
         ),
         SCRIPT_ERROR,
@@ -199,12 +200,20 @@ def test_a_script_of_others_is_judged_by_what_it_says(folder: Folder) -> None:
     assert set(result["rows_per_s"]) == {"train_full"}
 
 
+def test_parts_of_others_are_judged_so_too(folder: Folder) -> None:
+    part = folder.path / "in/finetune/tuning.py"
+    part.write_text(part.read_text(encoding="utf-8") + "\n# changed by a person\n", encoding="utf-8")
+    assert set(folder.run()["rows_per_s"]) == {"train_full"}
+
+
 def test_this_process_is_left_as_it_was(folder: Folder) -> None:
     folder.patch("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsys.path.insert(0, 'x')")
     folder.settings["threads"] = 2
     before = (signal.getsignal(signal.SIGTERM), list(sys.path), list(sys.argv), sys.stdout)
+    parts = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "finetune"}
     folder.run()
     assert (signal.getsignal(signal.SIGTERM), sys.path, sys.argv, sys.stdout) == before
+    assert {n: m for n, m in sys.modules.items() if n.split(".")[0] == "finetune"} == parts
     assert torch.get_num_threads() == 1
 
 
@@ -243,6 +252,14 @@ def test_static_checks_come_before_the_script_runs(folder: Folder) -> None:
     assert not (folder.path / "out/ran").exists()
 
 
+def test_static_checks_read_the_parts_too(folder: Folder) -> None:
+    part = folder.path / "in/finetune/tuning.py"
+    part.write_text(part.read_text(encoding="utf-8") + "\nprint(undefined_name)\n", encoding="utf-8")
+    kind, detail = folder.failure()
+    assert kind is FailureKind.SCRIPT_ERROR
+    assert detail.startswith("names: finetune/tuning.py line ")
+
+
 def test_renamed_arguments_leave_a_mended_copy(folder: Folder) -> None:
     folder.patch("from sklearn.preprocessing import OneHotEncoder\nOneHotEncoder(sparse=False)  # kept")
     kind, detail = folder.failure()
@@ -275,6 +292,16 @@ def test_a_label_that_the_config_does_not_know_is_a_data_error(
 def test_an_empty_split_is_a_data_error(folder: Folder) -> None:
     (folder.path / "in/validation.jsonl").write_text("")
     assert folder.failure() == (FailureKind.DATA_ERROR, "columns: the validation split has no rows.")
+
+
+def test_the_model_is_judged_by_the_scripts_own_inference(tmp_path: Path) -> None:
+    """Among its parts, beside a script of earlier versions, or the recipe's."""
+    assert smoke._inference(tmp_path).__name__ == "remote.recipes.finetune.inference"
+    (tmp_path / "inference.py").write_text("whose = 'beside'")
+    assert smoke._inference(tmp_path).whose == "beside"
+    (tmp_path / "finetune").mkdir()
+    (tmp_path / "finetune" / "inference.py").write_text("whose = 'part'")
+    assert smoke._inference(tmp_path).whose == "part"
 
 
 # Sampling and timing, without a model

@@ -56,8 +56,27 @@ def test_a_good_script_passes_every_check(tmp_path: Path) -> None:
 
 def test_the_recipes_own_scripts_pass() -> None:
     recipes = Path(inspect.getfile(static_checks)).parents[1] / "recipes"
-    for name in ("inference.py", "text_classification.py"):
+    for name in ("finetune/inference.py", "text_classification.py"):
         assert [check for check in check_script(recipes / name) if not check.ok] == [], name
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "words"),
+    [
+        ("print(lenght)", "names", "parts/loop.py line 1: "),
+        ("import pickle", "forbidden_calls", "parts/loop.py line 1: pickle"),
+        ("import torch\ntorch.nn.Linear(1, 1, biass=True)", "arguments", "parts/loop.py line 2: Linear"),
+        ("def f(:", "syntax", "parts/loop.py line 1: "),
+    ],
+)
+def test_a_scripts_parts_are_read_like_itself(tmp_path: Path, part: str, name: str, words: str) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "loop.py").write_text(part)
+    (tmp_path / "parts" / "parallel.py").write_text("import subprocess\n")
+    found = failed(tmp_path, "from parts.loop import f\nprint(f)\n")
+    assert list(found) == [name]
+    assert found[name].startswith(words)
+    assert failed(tmp_path, "print('it has no parts')\n") == {}
 
 
 @pytest.mark.parametrize("source", ["def f(:\n  pass", "x = 1\n\x00", "print 'old'", "   x = 1"])

@@ -14,7 +14,7 @@ from remote.jobs.rows import Row
 from remote.jobs.scores import Predicted
 from remote.jobs.stress import _negated, pairs, sampled
 from remote.jobs.suggestions import suggest
-from remote.recipes.text_classification import Config
+from remote.recipes.finetune.settings import Config
 from tests.remote.jobs.conftest import Run
 
 Make = Callable[[str], Run]

@@ -1,14 +1,9 @@
+"""The script as a whole: every family, the packed model, and what cannot work."""
+
 from __future__ import annotations
 
-import json
 import math
-import os
-import platform
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import fields
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +13,11 @@ import torch
 from sklearn.metrics import f1_score
 from transformers import AutoModel
 
-from remote.protocol import JobEventType, decode, sha256_file
-from remote.recipes import text_classification as recipe
-from remote.recipes.inference import Model, temper
-from tests.remote.recipes.tiny import Job, labelled, lay_out, write_rows
+from remote.protocol import JobEventType, sha256_file
+from remote.recipes.finetune.inference import Model
+from tests.remote.recipes.tiny import Job, labelled, write_rows
 
 MakeJob = Callable[..., Job]
-
-
-def ticking(step_s: float) -> Callable[[], float]:
-    """A clock that moves on by ``step_s`` whenever it is read."""
-    times: Iterator[float] = (i * step_s for i in range(10**9))
-    return lambda: next(times)
 
 
 def weights(folder: Path) -> dict[str, bytes]:
@@ -121,29 +109,6 @@ def test_a_refit_adds_the_validation_rows_to_the_linear_model(job: MakeJob) -> N
     assert "loan" in {answer.label for answer in Model.from_folder(made.out / "model").predict(texts)}
 
 
-def test_the_cache_of_hidden_states_changes_nothing_but_time(job: MakeJob) -> None:
-    kept, recomputed = job(), job(hidden_cache_mb=0)
-    kept.result()
-    recomputed.result()
-    texts = [row["text"] for row in labelled("multiclass", 48, seed=2)]
-    one, two = (Model.from_folder(made.out / "model").probabilities(texts) for made in (kept, recomputed))
-    np.testing.assert_allclose(one, two, atol=1e-3)
-
-
-def test_accumulated_batches_are_one_step(job: MakeJob) -> None:
-    whole, halves = (
-        job(batch_size=16),
-        job(batch_size=8, gradient_accumulation=2, gradient_checkpointing=True),
-    )
-    whole.result()
-    halves.result()
-    texts = [row["text"] for row in labelled("multiclass", 48, seed=2)]
-    one, two = (Model.from_folder(made.out / "model").probabilities(texts) for made in (whole, halves))
-    np.testing.assert_allclose(one, two, atol=1e-2)
-    steps = [json.loads((made.out / "training.json").read_text())["steps"] for made in (whole, halves)]
-    assert steps[0] == steps[1] == 30
-
-
 def test_the_ensemble_is_packed_with_the_encoder_before_tuning(job: MakeJob, base: Path) -> None:
     made = job(ensemble="on")
     assert 0 < made.result()["ensemble_weight"] < 1
@@ -157,129 +122,6 @@ def test_the_ensemble_is_packed_with_the_encoder_before_tuning(job: MakeJob, bas
     before = AutoModel.from_pretrained(base).state_dict()
     assert all(torch.equal(before[name], tensor) for name, tensor in model.base.model.state_dict().items())
     assert any(not torch.equal(before[n], tensor) for n, tensor in model.encoder.model.state_dict().items())
-
-
-# ---- time
-
-
-def test_a_budget_that_is_too_short_still_ends_with_a_model(job: MakeJob) -> None:
-    made = job(epochs=8, time_budget_s=60.0)
-    result = made.result(clock=ticking(0.5))
-    schedule = json.loads((made.out / "schedule.json").read_text())["progress"]
-    assert result["stopped"] == "budget"
-    assert 0 < result["epochs"] < 8
-    assert schedule == sorted(schedule)
-    assert schedule[-1] > 0.9  # the rate had come down before the end
-    assert Model.from_folder(made.out / "model").predict(["lost card"])
-
-
-def test_with_no_time_at_all_the_linear_start_is_packed(job: MakeJob) -> None:
-    result = (made := job(time_budget_s=0.001)).result()
-    assert (result["stopped"], result["epochs"]) == ("budget", 0)
-    assert (made.out / "model" / "model.safetensors").exists()
-
-
-def test_a_schedule_replays_without_the_clock(job: MakeJob) -> None:
-    first, again = job(epochs=8, time_budget_s=60.0), job(epochs=8, time_budget_s=60.0)
-    first.result(clock=ticking(0.5))
-    again.result(clock=ticking(0.01), schedule=str(first.out / "schedule.json"))
-    assert again.predictions == first.predictions
-    assert weights(again.out / "model") == weights(first.out / "model")
-
-
-def test_progress_is_said_while_it_trains(job: MakeJob) -> None:
-    events = job().run(clock=ticking(0.3))
-    steps = [e.fields for e in events if e.type is JobEventType.PROGRESS and e.fields["total"]]
-    assert [f["step"] for f in steps] == sorted({f["step"] for f in steps})
-    assert all(
-        f["total"] == 30 and f["metrics"].keys() >= {"loss", "learning_rate", "rows_per_s"} for f in steps
-    )
-    epochs = [e.fields for e in events if e.type is JobEventType.EPOCH]
-    assert [f["epoch"] for f in epochs] == [0, 1, 2, 3]
-    assert all(f["metrics"].keys() >= {"train_loss", "val_loss", "macro_f1"} for f in epochs[1:])
-
-
-# ---- stopping and going on
-
-
-def launched(made: Job, **changes: Any) -> subprocess.Popen[str]:
-    """The script as it is delivered: its own process, its companions beside it, no package in sight."""
-    lay_out(made.folder)
-    (made.folder / "config.json").write_text(json.dumps(made.config | changes), encoding="utf-8")
-    command = [sys.executable, "-P", "-W", "error::UserWarning", str(made.folder / "train.py")]
-    environment = {**os.environ, "PYTHONPATH": str(made.folder)}
-    return subprocess.Popen(
-        [*command, "--config", str(made.folder / "config.json")],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-        cwd=made.folder,
-    )
-
-
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_training_goes_on_to_the_same_predictions(job: MakeJob, how: signal.Signals) -> None:
-    whole, cut = job(epochs=12, patience=30), job(epochs=12, patience=30, checkpoint_every_s=0.0)
-    whole.result()
-    process = launched(cut)
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        event = decode(line)
-        if event is not None and event.type is JobEventType.EPOCH and event.fields["epoch"] >= 3:
-            process.send_signal(how)
-            break
-    with process:  # closes the pipe and waits
-        lines += process.stdout.readlines()
-    assert process.returncode != 0
-    if how is signal.SIGTERM:
-        last = decode(lines[-1])
-        assert last is not None
-        assert last.fields["kind"] == "preempted"
-    assert not (cut.out / "model").exists()
-    saved = {path.suffix for path in (cut.out / "checkpoint").rglob("*") if path.is_file()}
-    assert saved == {".json", ".safetensors"}
-
-    moved = cut.folder / "fetched"
-    (cut.out / "checkpoint").rename(moved)
-    events = cut.run(resume_from=str(moved), checkpoint_every_s=30.0)
-    assert next(e.fields["detail"] for e in events if e.type is JobEventType.WARNING).startswith(
-        "Training goes on"
-    )
-    assert cut.predictions == whole.predictions
-    assert weights(cut.out / "model") == weights(whole.out / "model")
-
-
-def test_a_checkpoint_of_other_settings_is_not_used(job: MakeJob) -> None:
-    kept = job(epochs=4, checkpoint_every_s=0.0)
-
-    def stop_soon(*_: Any) -> None:
-        raise MemoryError
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recipe.Packer, "choose", stop_soon)
-        assert kept.failure()[0] == "out_of_memory"
-    assert (kept.out / "checkpoint" / "latest.json").exists()
-    events = kept.run(learning_rate=1e-3)
-    (warning,) = [e.fields for e in events if e.type is JobEventType.WARNING]
-    assert warning["kind"] == "checkpoint_ignored"
-
-
-# ---- failures
-
-
-def test_an_absurd_learning_rate_is_named(job: MakeJob) -> None:
-    kind, detail = job().failure(learning_rate=1e30, head_learning_rate=1e30, epochs=8)
-    assert kind in ("nan_loss", "diverged")
-    assert "learning rate" in detail
-
-
-def test_a_high_learning_rate_diverges(job: MakeJob) -> None:
-    kind, _ = job().failure(
-        learning_rate=0.0, head_learning_rate=300.0, epochs=20, max_grad_norm=1e9, patience=20
-    )
-    assert kind == "diverged"
 
 
 @pytest.mark.parametrize(
@@ -308,74 +150,3 @@ def test_empty_and_broken_rows_are_data_errors(job: MakeJob) -> None:
     for content in ("", "{broken", '{"row_id": 1}\n', "[1]\n"):
         (made.folder / "train.jsonl").write_text(content)
         assert made.failure()[0] == "data_error"
-
-
-def test_overfitting_stops_early_and_says_so(job: MakeJob) -> None:
-    """Labels by chance: every epoch fits the training rows better and tells nothing about the others."""
-    made = job(epochs=30, patience=4, label_smoothing=0.0)
-    rng = np.random.default_rng(0)
-    for name, seed, count in (("train", 1, 160), ("validation", 2, 48)):
-        rows = labelled("multiclass", count, seed)
-        for row in rows:
-            row["label"] = str(rng.choice(["card", "loan", "transfer"]))
-        write_rows(made.folder / f"{name}.jsonl", rows)
-    events = made.run()
-    assert events[-1].fields["data"]["stopped"] == "early"
-    assert "overfit" in [e.fields["kind"] for e in events if e.type is JobEventType.WARNING]
-
-
-# ---- parts
-
-
-def test_every_setting_is_documented_and_has_a_unit() -> None:
-    for setting in fields(recipe.Config):
-        assert setting.metadata["meaning"], setting.name
-        assert isinstance(setting.metadata["unit"], str)
-
-
-def test_bf16_needs_native_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    assert not recipe._native_bf16(torch.device("cpu"))
-
-
-def test_steps_hold_every_row_once_in_batches_of_like_length() -> None:
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(3, 60, 500).tolist()
-    steps = recipe.epoch_steps(lengths, 16, seed=3, epoch=1)
-    assert sorted(row for step in steps for row in step) == list(range(500))
-    padded = sum(len(step) * max(lengths[row] for row in step) for step in steps)
-    assert padded < 1.15 * sum(lengths)
-    assert steps == recipe.epoch_steps(lengths, 16, seed=3, epoch=1)
-    assert steps != recipe.epoch_steps(lengths, 16, seed=3, epoch=2)
-
-
-def test_typos_and_samples_are_seeded(job: MakeJob) -> None:
-    config = recipe.Config.from_mapping(job(max_train_rows=40, typo_augmentation=0.5).config)
-    rows = recipe.read_rows(Path(config.train_file), config)
-    one, two = recipe.sampled(rows, config), recipe.sampled(rows, config)
-    assert one.texts == two.texts
-    assert len(one) == 60
-    by_id = dict(zip(rows.row_ids, rows.texts, strict=True))
-    changed = [text for row_id, text in zip(one.row_ids, one.texts, strict=True) if text != by_id[row_id]]
-    assert 5 < len(changed) <= 20
-
-
-def test_class_weights_help_rare_classes() -> None:
-    config = recipe.Config.from_mapping({"labels": ["a", "b"]})
-    rare = np.array([0] * 90 + [1] * 10)
-    weights_ = recipe.class_weights(config, rare)
-    assert weights_ is not None
-    assert weights_[1] > 2 * weights_[0]
-    assert float(weights_[torch.from_numpy(rare)].mean()) == pytest.approx(1)
-    assert recipe.class_weights(config, np.array([0] * 60 + [1] * 40)) is None
-
-
-def test_a_temperature_undoes_over_confidence() -> None:
-    rng = np.random.default_rng(0)
-    p = rng.dirichlet(np.ones(4), 4000)
-    truth = np.array([rng.choice(4, p=row) for row in p])
-    sharp = temper(p, 1 / 3, "multiclass")
-    assert recipe.fit_temperature(sharp, truth, "multiclass") == pytest.approx(3, rel=0.15)
-    assert recipe.fit_temperature(p, truth, "multiclass") == pytest.approx(1, rel=0.15)

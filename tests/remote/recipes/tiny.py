@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import importlib.util
 import io
 import json
 import random
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -19,7 +22,6 @@ from transformers import BertConfig, BertModel, BertTokenizer
 
 from remote.protocol import JobEvent, JobEventType, decode
 from remote.recipes.registry import TextClassification
-from remote.recipes.text_classification import main
 
 TOPICS = {
     "card": ["card", "lost", "stolen", "chip"],
@@ -97,12 +99,31 @@ LABELS = {
 }
 
 
+def load_script(script: Path) -> ModuleType:
+    """The script as a module. Its parts are imported from beside it, as in a job; they are named ``finetune``."""
+    spec = importlib.util.spec_from_file_location("train", script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(script.parent))
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(script.parent))
+    return module
+
+
+train = load_script(TextClassification().script)
+
+
 def lay_out(folder: Path) -> None:
     """The script as ``train.py`` with its companions beside it, as a job has them."""
     recipe = TextClassification()
     shutil.copy(recipe.script, folder / "train.py")
     for companion in recipe.companions:
-        shutil.copy(companion, folder / companion.name)
+        copy = folder / companion.name
+        shutil.copytree(companion, copy, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -125,7 +146,7 @@ class Job:
         path.write_text(json.dumps(self.config | changes), encoding="utf-8")
         said = io.StringIO()
         with contextlib.redirect_stdout(said):
-            code = main(["--config", str(path)], *([clock] if clock else []))
+            code = train.main(["--config", str(path)], *([clock] if clock else []))
         heard = [decode(line) for line in said.getvalue().splitlines()]
         events = [event for event in heard if event is not None]
         assert len(events) == len(heard), "every line is an event"

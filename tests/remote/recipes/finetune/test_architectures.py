@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from graph.research.encoders import SUPPORTED
-from remote.recipes.inference import Encoder, pool
+from remote.recipes.finetune.inference import Encoder, pool
 
 SMALL = {
     "vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,

@@ -19,7 +19,7 @@ import yaml
 from remote.backend import Input, JobSpec, Need, Program
 from remote.backends.local import LocalBackend
 from remote.protocol import JobEvent, JobEventType, decode
-from remote.recipes.parallel import Team, wanted
+from remote.recipes.finetune.parallel import Team, wanted
 from remote.recipes.registry import TextClassification
 from tests.remote.recipes.tiny import Job, lay_out
 
@@ -164,7 +164,7 @@ def test_rows_are_dealt_out_evenly() -> None:
 async def test_a_team_trains_inside_the_walls(job: MakeJob, base: Path, tmp_path: Path) -> None:
     made = job(epochs=1, processes=2)
     lay_out(made.folder)
-    names = ("train.jsonl", "validation.jsonl", "train.py", "inference.py", "parallel.py")
+    names = ("train.jsonl", "validation.jsonl", "train.py", "finetune")
     files = {"train_file": "in/train.jsonl", "validation_file": "in/validation.jsonl"}
     config = made.config | files | {"base_model": "in/base_model", "output_dir": "out"}
     backend = LocalBackend(tmp_path / "home", python=Path(sys.executable))
@@ -189,7 +189,7 @@ async def test_a_team_trains_inside_the_walls(job: MakeJob, base: Path, tmp_path
 
 def test_the_road_to_any_cloud_starts_what_a_run_leaves() -> None:
     """What SkyPilot is given trains as the docs say: the commands of its ``run``, with files as a run has them."""
-    task = yaml.safe_load((Path(__file__).parents[3] / "docs" / "skypilot.yaml").read_text("utf-8"))
+    task = yaml.safe_load((Path(__file__).parents[4] / "docs" / "skypilot.yaml").read_text("utf-8"))
     assert task["num_nodes"] == 1
     assert "train.py --config config.json" in task["run"]
     defaults = TextClassification().defaults()

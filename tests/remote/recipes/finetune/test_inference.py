@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AlbertConfig, AlbertModel
 
-from remote.recipes.inference import Encoder, Model, coverage, length_batches, temper, vocabulary
+from remote.recipes.finetune.inference import Encoder, Model, coverage, length_batches, temper, vocabulary
 from tests.remote.recipes.tiny import Job, labelled, make_base, make_job
 
 
