@@ -169,20 +169,7 @@ class Driver:
             key=f"asked-{question.id}",
             fence=deps.fence,
         )
-        held = await store.decision(question.id)
-        if held is None and (ahead := answer_ahead(question, run.request)):
-            value, why = ahead
-            held, _ = await store.decide(
-                decision_for(
-                    question,
-                    run,
-                    value,
-                    run.request.requester,
-                    deps.at(),
-                    why,
-                    name=run.request.requester_name,
-                )
-            )
+        held = await store.decision(question.id) or await self._decided_ahead(deps, run, question)
         if held is None:
             await store.update_run(
                 run.id,
@@ -209,6 +196,15 @@ class Driver:
             fence=deps.fence,
         )
         return Answer(question.id, held.value, held.actor, held.surface, held.at, held.why)
+
+    async def _decided_ahead(self, deps: Deps, run: Run, question: Question) -> Decision | None:
+        """The answer that the person gave with the request, recorded."""
+        ahead = answer_ahead(question, run.request)
+        if ahead is None:
+            return None
+        (value, why), asker = ahead, run.request
+        given = decision_for(question, run, value, asker.requester, deps.at(), why, name=asker.requester_name)
+        return (await deps.store.decide(given))[0]
 
     async def _reopen(self, run_id: str, deps: Deps, config: RunnableConfig) -> None:
         """A failed run that is resumed starts again at the stage that failed."""
