@@ -1,7 +1,8 @@
 """Tables as text in a fixed-width font, for a medium that has none of its own. Pure.
 
-A phone shows some 40 columns of it, so that a wide table is stacked: long texts stand below their row, and if that
-is not enough the row's name stands above its numbers. Nothing is lost by it.
+A phone shows some 30 columns of it in a card's frame, so that a wide table is stacked: titles take several lines, long
+texts stand below their row, and if that is not enough the row's name stands above its numbers, and the last numbers
+below the others. Nothing is lost by it but zeros and dashes.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from dataclasses import dataclass, replace
 from bot.cards import Table
 from bot.chat.text import clean_line, short_line
 
-PHONE_COLUMNS = 40
+PHONE_COLUMNS = 30
 _LONG_CELL = 20  # columns of text; a wider cell goes below its row where the table is too wide
 _WIDEST = 60  # columns that a cell is filled up to: one endless cell must not fill all others
 _GAP = "  "
 _STRONG = "▸ "
+NOTHING = ("", "–", "0")  # not worth small print
 _ZERO_WIDTH = ("Mn", "Me", "Cf")
 
 
@@ -49,55 +51,97 @@ def _char_width(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
+def small_print(table: Table, row: Sequence[str], numbers: Sequence[int]) -> list[str]:
+    """The cells of those columns for a line below the row: numbers with their column's title, texts alone."""
+    return [
+        f"{table.columns[n].title} {row[n]}" if table.columns[n].right else row[n]
+        for n in numbers
+        if row[n].strip() not in NOTHING
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Which columns, as (number from 0, at the right), stand side by side, and which above and below them."""
+    """Numbers of the columns that stand side by side, above, below, and as small print below the row."""
 
-    side: tuple[tuple[int, bool], ...]
-    above: tuple[tuple[int, bool], ...] = ()
-    below: tuple[tuple[int, bool], ...] = ()
+    side: tuple[int, ...]
+    above: tuple[int, ...] = ()
+    below: tuple[int, ...] = ()
+    small: tuple[int, ...] = ()
 
 
 def fixed_width(table: Table, columns: int = PHONE_COLUMNS) -> str:
-    """The whole table as lines of text, within ``columns`` where its numbers allow. ``table`` is ``regular``."""
-    widths = [
-        min(_WIDEST, max(width(cell) for cell in (column.title, *(row[number] for row in table.rows))))
-        for number, column in enumerate(table.columns)
+    """The whole table as lines of text, within ``columns``. ``table`` is ``regular``."""
+    cells = [
+        min(_WIDEST, max((width(row[n]) for row in table.rows), default=0)) for n in range(len(table.columns))
     ]
     marks = 0 if table.strong is None else len(_STRONG)
-    layout = _layout(table, widths, columns - marks)
-    titles = tuple(column.title for column in table.columns)
-    lines = [" " * marks + line for line in _lines(layout, widths, columns - marks, titles, head=True)]
+    most = columns - marks
+    heads = [[column.title] for column in table.columns]
+    widths = [max(width(head[0]), cell) for head, cell in zip(heads, cells, strict=True)]
+    if _total(range(len(widths)), widths) > most:
+        heads = [_head(column.title, cell) for column, cell in zip(table.columns, cells, strict=True)]
+        widths = [min(_WIDEST, max(*map(width, head), cell)) for head, cell in zip(heads, cells, strict=True)]
+    layout = _layout(table, widths, most)
+    lines = [" " * marks + line for line in _head_lines(table, layout, widths, most, heads)]
     lines.append("─" * min(columns, max(map(width, lines))))
     for number, row in enumerate(table.rows):
         mark = _STRONG if number == table.strong else " " * marks
-        for line in _lines(layout, widths, columns - marks, row, head=False):
+        for line in _row_lines(table, layout, widths, most, row):
             lines.append(mark + line)
             mark = " " * marks
     return "\n".join(line.rstrip() for line in lines)
 
 
+def _head(title: str, cell: int) -> list[str]:
+    """A title in several lines, no wider than its longest word or its cells."""
+    return textwrap.wrap(title, max(cell, *map(len, title.split() or [""]), 1)) or [""]
+
+
 def _layout(table: Table, widths: Sequence[int], most: int) -> _Layout:
-    everything = tuple((number, column.right) for number, column in enumerate(table.columns))
+    everything = tuple(range(len(widths)))
     if _total(everything, widths) <= most:
         return _Layout(everything)
-    below = tuple((n, right) for n, right in everything[1:] if widths[n] > _LONG_CELL and not right)
-    side = tuple(column for column in everything if column not in below)
+    below = tuple(n for n in everything[1:] if widths[n] > _LONG_CELL and not table.columns[n].right)
+    side = tuple(n for n in everything if n not in below)
     if _total(side, widths) <= most or len(side) < 2:
         return _Layout(side, below=below)
-    names = tuple((n, right) for n, right in side[:1] if not right)
-    return _Layout(side[len(names) :], names, below)
+    names = tuple(n for n in side[:1] if not table.columns[n].right)
+    kept = list(side[len(names) :])
+    small: list[int] = []
+    while len(kept) > 1 and _total(kept, widths) + len(_GAP) * len(names) > most:
+        small.insert(0, kept.pop())
+    return _Layout(tuple(kept), names, below, tuple(small))
 
 
-def _total(columns: Sequence[tuple[int, bool]], widths: Sequence[int]) -> int:
-    return sum(widths[n] for n, _ in columns) + len(_GAP) * (len(columns) - 1)
+def _total(numbers: Sequence[int], widths: Sequence[int]) -> int:
+    return sum(widths[n] for n in numbers) + len(_GAP) * (len(numbers) - 1)
 
 
-def _lines(layout: _Layout, widths: Sequence[int], most: int, row: Sequence[str], *, head: bool) -> list[str]:
-    above = [line for n, _ in layout.above for line in _wrapped(row[n], most, "")]
-    cells = (_padded(row[n], widths[n], right=right) for n, right in layout.side)
-    side = (_GAP if layout.above else "") + _GAP.join(cells)
-    below = [] if head else [line for n, _ in layout.below for line in _wrapped(row[n], most, _GAP)]
+def _side(table: Table, layout: _Layout, widths: Sequence[int], cells: Sequence[str]) -> str:
+    shown = (_padded(cells[n], widths[n], right=table.columns[n].right) for n in layout.side)
+    return (_GAP if layout.above else "") + _GAP.join(shown)
+
+
+def _head_lines(
+    table: Table, layout: _Layout, widths: Sequence[int], most: int, heads: Sequence[Sequence[str]]
+) -> list[str]:
+    above = [line for n in layout.above for line in _wrapped(table.columns[n].title, most, "")]
+    tall = max((len(heads[n]) for n in layout.side), default=0)
+    filled = [[*[""] * (tall - len(head)), *head] for head in heads]
+    side = (
+        _side(table, layout, widths, [h[at] if at < len(h) else "" for h in filled]) for at in range(tall)
+    )
+    return [*above, *(line for line in side if line.strip())] or [""]
+
+
+def _row_lines(
+    table: Table, layout: _Layout, widths: Sequence[int], most: int, row: Sequence[str]
+) -> list[str]:
+    above = [line for n in layout.above for line in _wrapped(row[n], most, "")]
+    side = _side(table, layout, widths, row)
+    small = " · ".join(small_print(table, row, layout.small))
+    below = [line for said in (small, *(row[n] for n in layout.below)) for line in _wrapped(said, most, _GAP)]
     return [*above, *([side] if side.strip() else []), *below] or [""]
 
 

@@ -7,7 +7,7 @@ Design decisions
 - Limits, kept by construction: 4,000 characters of text in a message (in UTF-16 units, with all escapes), 40
   components, ten pictures. What does not fit is cut, an ellipsis or "… and 3 more" saying so, and ``rest`` has the
   whole card as plain text, for a file in the thread.
-- It is read on a phone: short lines, tables of at most 40 columns in a fixed-width font, five buttons a row.
+- It is read on a phone: short lines, tables of at most 30 columns in a fixed-width font, five buttons a row.
 - The run's own card, which stands in the channel and not in the thread, shows its steps as one line.
 - A tone is a colour, and an emoji in the headline for who cannot tell colours apart.
 - Only an address of our own making is a link: where the model, its demo and its split were published.

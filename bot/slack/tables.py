@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.cards import Table
-from bot.chat.tables import width
+from bot.chat.tables import small_print, width
 from bot.chat.text import blank
 from bot.slack import rich
 from bot.slack.escape import cut
@@ -23,7 +23,6 @@ CELL_UNITS = 150
 _PHONE_PX, _MARGIN_PX, _CHAR_PX = 330, 20, 7.5  # of a message on a phone; around a cell's text; a character
 _WRAPPED_PX, _READ_PX = 130, 200  # what a name, and what a sentence can be read in; they wrap
 _LONG_CELL = 20  # characters; a longer text is a sentence, and goes below its row first
-_NOTHING = ("", "–", "0")  # not worth small print
 
 
 def native(table: Table) -> rich.Json:
@@ -84,14 +83,8 @@ def _fold(table: Table) -> _Fold:
 
 
 def _small(table: Table, row: Sequence[str], n: int, fold: _Fold) -> str:
-    """What stands below the row's name: numbers with their column's title, texts alone."""
-    if n != fold.name:
-        return ""
-    told = [
-        f"{table.columns[m].title} {row[m]}" if table.columns[m].right else row[m]
-        for m in fold.below
-        if row[m].strip() not in _NOTHING
-    ]
+    """What stands below the row's name."""
+    told = small_print(table, row, fold.below) if n == fold.name else []
     return " · ".join(cut(said, CELL_UNITS) for said in told)
 
 

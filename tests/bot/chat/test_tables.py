@@ -40,9 +40,41 @@ def test_a_long_text_stands_below_its_row() -> None:
 def test_a_name_stands_above_its_numbers_where_they_fill_the_line() -> None:
     numbers = tuple(Column(f"number {n}", right=True) for n in range(4))
     name = "TF-IDF + logistic regression"
-    lines = fixed_width(Table((Column("Model"), *numbers), ((name, "1", "2", "3", "4"),))).splitlines()
-    assert lines[3] == name
-    assert lines[4].split() == ["1", "2", "3", "4"]
+    lines = fixed_width(Table((Column("Model"), *numbers), ((name, "1", "2", "3", "4"),)), 40).splitlines()
+    assert lines[-2] == name
+    assert lines[-1].split() == ["1", "2", "3", "4"]
+
+
+def test_long_titles_take_several_lines() -> None:
+    titles = ("Epoch", "train loss", "val loss", "macro-F1")
+    table = Table(tuple(Column(title, right=True) for title in titles), (("1", "0.600", "0.500", "0.820"),))
+    assert fixed_width(table).splitlines() == [
+        "       train    val",
+        "Epoch   loss   loss  macro-F1",
+        "─────────────────────────────",
+        "    1  0.600  0.500     0.820",
+    ]
+
+
+def test_numbers_that_find_no_room_stand_below_the_others_with_their_titles() -> None:
+    numbers = ("macro-F1", "95 % interval", "Fit s", "ms/row", "MB")
+    table = Table(
+        (Column("Model"), *(Column(title, right=True) for title in numbers)),
+        (
+            ("TF-IDF + logistic regression", "0.781", "0.729–0.828", "0.4", "0.05", "1.2"),
+            ("The largest class", "0.397", "0.381–0.412", "0", "0", "0"),
+        ),
+        strong=0,
+    )
+    lines = fixed_width(table).splitlines()
+    assert lines[4:] == [
+        "▸ TF-IDF + logistic regression",
+        "       0.781  0.729–0.828  0.4",
+        "    ms/row 0.05 · MB 1.2",
+        "  The largest class",
+        "       0.397  0.381–0.412    0",
+    ]
+    assert max(map(width, lines)) <= PHONE_COLUMNS
 
 
 def test_one_endless_number_does_not_fill_all_other_rows() -> None:
