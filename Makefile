@@ -37,8 +37,10 @@ format: $(VENV)/.dev ## Mend what lint and format can
 bench: $(VENV)/.dev ## Speed and memory, as ratios
 	@for b in tests/bench/bench_*.py; do $(BIN)/python -m $$(echo "$${b%.py}" | tr / .) || exit 1; done
 
-pictures: $(VENV)/.dev ## Draw the pictures of docs/slack.md from real cards (needs chromium)
+pictures: $(VENV)/.dev ## Draw the pictures of docs/slack.md and docs/discord.md from real cards (needs chromium)
 	@$(BIN)/python -m tests.slack.gallery docs/pictures
+	@$(PIP) 'simcord[screenshot]' && $(BIN)/playwright install chromium && \
+		$(BIN)/python -m tests.bot.discord.gallery docs/pictures
 
 lock: $(VENV)/.dev ## Resolve requirements.lock anew
 	@$(PIP) uv && $(BIN)/uv pip compile --quiet --upgrade --universal --all-extras --python-version 3.11 \

@@ -23,7 +23,7 @@ def start(message: str = "", file_name: str = "") -> ui.Modal:
     data = (
         [_upload(f"Empty: I take {file_name}.")]
         if message
-        else [_input("data", "Data set", "owner/name of the Hub; empty: I look for one"), _upload()]
+        else [_input("data", "Data set", "owner/name; empty: I look for one"), _upload()]
     )
     limits = [_input("budget", "Budget in US dollars", "0 spends nothing; empty: I ask before each dollar")]
     return _modal("A new model", Claim("start", choice=message), _goal(""), *data, _metric(), *limits)

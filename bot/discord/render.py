@@ -244,7 +244,7 @@ def _text(message: _Message, block: Text) -> Iterable[str]:
         return []
     match block.style:
         case Style.QUOTE:
-            return [_each(said, "> ")]
+            return [_each(said, "> "), ""]  # else some clients take what follows into the quote
         case Style.MUTED:
             return [_each(said, "-# ")]
         case Style.WARN:
@@ -343,6 +343,7 @@ def _code(message: _Message, block: Code) -> Iterable[str]:
 def _link(message: _Message, block: FileLink) -> Iterable[str]:
     path, title = code_line(short(block.path, _LINE_UNITS)), message.line(block.title)
     named = f"`{path}`" if not blank(path) else ""
-    said = " ".join(part for part in (named, title, words.size(block.bytes)) if not blank(part))
+    about = ", ".join(part for part in (title, words.size(block.bytes)) if not blank(part))
+    said = " ".join(part for part in (named, about) if not blank(part))
     if said:
         yield f"- {said}"

@@ -64,9 +64,9 @@ def gallery(scratch: Path) -> Mapping[str, tuple[str, int]]:
     return {
         "channel": (page(thread(_channel()), DESK, "# ml-runs"), DESK),
         "form": (page(modal(modals.start("T0LOCAL/C0ML")), PHONE), PHONE),
-        "task": (_phone(_cards(_until(EventType.CANDIDATES_FOUND), "task", "candidates")), PHONE),
-        "plan": (_phone(_cards(_priced(), "plan", "question")), PHONE),
-        "training": (_phone(_cards(_until(EventType.JOB_EPOCH, 2), "training")), PHONE),
+        "task": (_phone(_cards(until(EventType.CANDIDATES_FOUND), "task", "candidates")), PHONE),
+        "plan": (_phone(_cards(priced(), "plan", "question")), PHONE),
+        "training": (_phone(_cards(until(EventType.JOB_EPOCH, 2), "training")), PHONE),
         "results": (page(thread(_results(scratch)), DESK, "Thread", "# ml-runs"), DESK),
         "home": (page(f'<div class="page">{_home()}</div>', DESK, "ML intern", "Home"), DESK),
     }
@@ -76,17 +76,17 @@ def _phone(posts: Iterable[Post]) -> str:
     return page(thread(posts), PHONE, "Thread", "# ml-runs")
 
 
-def _until(last: EventType, times: int = 1) -> list[Event]:
+def until(last: EventType, times: int = 1) -> list[Event]:
     """The story up to the ``times``-th event of that type."""
     events = story.whole_run().events
     found = [event.seq for event in events if event.type is last]
     return events[: found[times - 1] + 1]
 
 
-def _priced() -> list[Event]:
+def priced() -> list[Event]:
     """The story up to a plan that costs something."""
     log = story.Log()
-    for event in _until(EventType.BASELINES_MEASURED):
+    for event in until(EventType.BASELINES_MEASURED):
         payload = dict(event.payload) | (
             {"sentence": SENTENCE} if event.type is EventType.RUN_STARTED else {}
         )
@@ -107,7 +107,7 @@ def _shown(card: Card, *pictures: tuple[Path, str], replies: int = 0) -> Post:
 
 
 def _channel() -> list[Post]:
-    return [said(SENTENCE, at="11:58"), _shown(present(_priced())["root"], replies=9)]
+    return [said(SENTENCE, at="11:58"), _shown(present(priced())["root"], replies=9)]
 
 
 def _results(scratch: Path) -> list[Post]:

@@ -117,7 +117,7 @@ def test_styles() -> None:
         Text("d", Style.MUTED),
         Text("e", Style.WARN),
     ]
-    assert one(*blocks) == "### T\n**a**\n> b\n> c\n-# d\n⚠️ e"
+    assert one(*blocks) == "### T\n**a**\n> b\n> c\n\n-# d\n⚠️ e"
 
 
 def test_a_card_of_one_sentence_has_its_mark_before_it() -> None:
@@ -173,7 +173,7 @@ def test_code_keeps_its_language_and_cannot_end_early() -> None:
 
 
 def test_a_file_is_named_with_its_size() -> None:
-    assert one(FileLink("a`b.md", "The *report*", 1200)) == "### T\n- `aˋb.md` The \\*report\\* 1.2 kB"
+    assert one(FileLink("a`b.md", "The *report*", 1200)) == "### T\n- `aˋb.md` The \\*report\\*, 1.2 kB"
 
 
 def question(*actions: Action, free_text: bool = True, plan: str | None = None) -> Card:
