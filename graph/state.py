@@ -354,6 +354,7 @@ class RunState(TypedDict, total=False):
     wanted: str | None  # the data that a person named last; None: whatever a search brings
     shown: tuple[str, ...]  # ids of every candidate shown so far: "more" brings others
     data: DataFiles | None
+    columns: Mapping[str, str]  # "text" and "target" to columns of the data, as a person answered
     model: ModelChoice
     paper: Paper | None
     papers_done: bool  # whether a paper was looked for

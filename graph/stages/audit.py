@@ -10,11 +10,12 @@ from graph.context import Context
 from graph.errors import GraphError, SourceError, StageFailed
 from graph.files import copy_file, copy_tree
 from graph.inputs import LIGHT, raw_files, raw_inputs
-from graph.names import DecisionKind, EventType, FailureKind, Stage, TaskFamily
+from graph.names import EventType, FailureKind, TaskFamily
 from graph.research.encoders import too_short
+from graph.stages.columns import ask_column, columns_named, columns_said, inspect, lacking
 from graph.stages.reading import prior_results
-from graph.stages.research import ask, inspect, is_about_data, told
-from graph.state import AuditSummary, Candidate, Choice, DataFiles, Finding, Question, RunState, answered
+from graph.stages.research import ask, is_about_data, told
+from graph.state import AuditSummary, Candidate, DataFiles, Finding, Question, RunState
 from remote.backend import Program
 
 
@@ -23,15 +24,16 @@ async def run(state: RunState, context: Context) -> RunState:
     if candidate is None:
         note = "There is no data set of that number."
         return RunState(question=ask(context, state["candidates"], note), answer=None)
+    data = state.get("data")
     try:
-        data = state.get("data") or await _fetch(context, candidate)
+        data = data or await _fetch(context, candidate)
         summary = await _checked(state, context, data)
     except GraphError as error:
         if not is_about_data(error):
             raise
-        return await _ask_again(state, context, candidate, error)
+        return await _ask_about(state, context, candidate, data, error)
     if isinstance(summary, Question):
-        return RunState(question=summary, answer=None, data=data)
+        return RunState(question=summary, answer=None, data=data, columns=columns_said(state))
     await context.say(EventType.AUDITED, audit=summary, plot="plots/class_balance.png", report="audit.md")
     if warning := too_short(state["model"], summary.words_p95):
         await context.note(warning, "warning")
@@ -41,16 +43,12 @@ async def run(state: RunState, context: Context) -> RunState:
 
 async def _checked(state: RunState, context: Context, data: DataFiles) -> AuditSummary | Question:
     """The audit's findings, or the question which column counts. Raises StageFailed (``data_error``)."""
-    candidate, request, task = data.candidate, state["request"], state["task"]
-    text = request.text_column or task.text_column or data.text_column or candidate.text_column
-    target = request.target or task.target or data.target or candidate.target
-    answer = answered(state)
-    if answer and answer.question_id.split(":")[1] == "target":
-        target = answer.value
+    candidate, request = data.candidate, state["request"]
+    text, target = _columns(state, data)
     if not (text and target):
-        seen = await inspect(context, data, text, target, request.allow_unisolated)
+        seen = await inspect(context, data, {"text": text, "target": target}, request.allow_unisolated)
         if not seen.get("certain", True) and not request.yes:
-            return _ask_target(context, seen["alternatives"]["target"], seen["why"])
+            return ask_column(context, "target", seen["alternatives"]["target"], seen["why"], usual=True)
         text, target = seen["text_column"], seen["target"]
     await context.say(
         EventType.DATA_CHOSEN,
@@ -60,7 +58,17 @@ async def _checked(state: RunState, context: Context, data: DataFiles) -> AuditS
         target=target,
         model=state["model"],
     )
-    return await _audit(state, context, data, text, target, task.family)
+    return await _audit(state, context, data, text, target, state["task"].family)
+
+
+def _columns(state: RunState, data: DataFiles) -> tuple[str | None, str | None]:
+    """Text and target as a person named them, else as the data set has them. Those of a person's own file were looked
+    at when it was offered, and chosen with it."""
+    candidate, named = data.candidate, columns_named(state)
+    if candidate.source == "file" and candidate.text_column and candidate.target:
+        named |= {"text": candidate.text_column, "target": candidate.target, **columns_said(state)}
+    text = named["text"] or data.text_column or candidate.text_column
+    return text, named["target"] or data.target or candidate.target
 
 
 def chosen(state: RunState) -> Candidate | None:
@@ -85,6 +93,18 @@ async def _fetch(context: Context, candidate: Candidate) -> DataFiles:
     )
 
 
+async def _ask_about(
+    state: RunState, context: Context, candidate: Candidate, data: DataFiles | None, error: GraphError
+) -> RunState:
+    """Which column counts, where a named one is not there; else which data to use instead."""
+    lacks = await lacking(state, context, data, error) if data and isinstance(error, StageFailed) else None
+    if lacks is None:
+        return await _ask_again(state, context, candidate, error)
+    role, seen = lacks
+    question = ask_column(context, role, seen["alternatives"][role], error.detail, usual=False)
+    return RunState(question=question, answer=None, data=data, columns=columns_said(state))
+
+
 async def _ask_again(state: RunState, context: Context, candidate: Candidate, error: GraphError) -> RunState:
     """The data could not be had, or is not fit: it can be tried again, and the others that were found are still there.
     Raises ``error`` where there is none and nobody can be asked.
@@ -102,7 +122,9 @@ async def _ask_again(state: RunState, context: Context, candidate: Candidate, er
     if state["request"].yes:  # else the question says it
         await context.note(note, "warning")
     question = ask(context, left, note, failed=True)
-    return RunState(candidates=left, wanted=candidate.id, question=question, answer=None, data=None)
+    return RunState(
+        candidates=left, wanted=candidate.id, question=question, answer=None, data=None, columns={}
+    )
 
 
 async def _newer(context: Context, candidate: Candidate) -> Candidate | None:
@@ -172,16 +194,3 @@ def audit_config(
         "licence": candidate.licence,
         "sha256": dict(data.sha256),
     }
-
-
-def _ask_target(context: Context, names: list[str], why: str) -> Question:
-    return context.question(
-        DecisionKind.CLARIFY,
-        Stage.NEEDS_HUMAN,
-        f"Which column holds what the model should learn? {why}",
-        (*(Choice(name, name) for name in names[:8]), Choice("cancel", "Cancel", style="danger")),
-        slug="target",
-        free_text=True,
-        back_to=Stage.AUDIT,
-        default=names[0] if names else None,
-    )

@@ -6,17 +6,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from graph import jobs
 from graph.context import Context
 from graph.deps import Source
 from graph.errors import GraphError, SourceError, StageFailed
-from graph.inputs import LIGHT, raw_files, raw_inputs
 from graph.llm.spending import answer_about_llm
 from graph.names import DecisionKind, EventType, FailureKind, Stage
 from graph.stages.choosing import answer_about_model, check_reach, choose_model, task_with_model
+from graph.stages.columns import columns_named, inspect, lacking
 from graph.stages.reading import answer_about_paper, read_paper
-from graph.state import Candidate, Choice, DataFiles, Question, RunState, TaskSpec, answered
-from remote.backend import Program
+from graph.state import Candidate, Choice, Question, RunState, TaskSpec, answered
 
 SHOWN = 5
 REASONS = 4  # beside a choice
@@ -30,7 +28,7 @@ async def run(state: RunState, context: Context) -> RunState:
     task, wanted = task_with_model(state), _wanted(state, asked)
     meant = reading | RunState(task=task, wanted=wanted, answer=None)
     try:
-        found, note = await _candidates(state, context, wanted)
+        found, note, as_named = await _candidates(state, context, wanted)
     except GraphError as error:
         if not is_about_data(error) or (state["request"].yes and not asked):
             raise  # with --yes nobody is there to ask, and nothing else may serve unasked
@@ -49,13 +47,14 @@ async def run(state: RunState, context: Context) -> RunState:
         model=model,
     )
     shown = dict.fromkeys((*state.get("shown", ()), *(c.id for c in found)))
-    named = wanted is not None and wanted == state["request"].data
+    named = as_named and wanted == state["request"].data
     return meant | RunState(
         candidates=candidates,
         shown=tuple(shown),
         model=model,
         question=ask(context, candidates, note, named=named),
         data=None,
+        columns={},
     )
 
 
@@ -87,18 +86,19 @@ def told(error: GraphError) -> str:
 
 async def _candidates(
     state: RunState, context: Context, wanted: str | None
-) -> tuple[tuple[Candidate, ...], str]:
-    """At least one that can be used, those first; and a line on where they come from. Raises SourceError."""
+) -> tuple[tuple[Candidate, ...], str, bool]:
+    """At least one that can be used, those first; a line on where they come from; and whether they are what was wanted,
+    with the columns that were. Raises SourceError, StageFailed."""
     if wanted is None:
-        return await _search(context, state["task"], state.get("shown", ()))
+        return *await _search(context, state["task"], state.get("shown", ())), False
     for source in context.deps.sources:
         if source.claims(wanted):
             if source.name == "file":
                 check_reach(wanted, state["request"].files_below)
             found = await source.candidate(wanted)
             if found.source == "file":
-                return await _columns(state, context, source, found), f"Your file {found.title}."
-            return (found,), f"You named {found.id}."
+                return await _own_file(state, context, source, found)
+            return (found,), f"You named {found.id}.", True
     raise SourceError(
         f"{wanted!r} is neither a file here nor a data set's name.",
         "Give the path of a CSV, TSV, JSONL or Parquet file, or a Hub id such as owner/name.",
@@ -140,16 +140,24 @@ def _reasons(refused: Sequence[Candidate]) -> str:
     return f" ({'; '.join(told)})" if told else ""
 
 
-async def _columns(
+async def _own_file(
     state: RunState, context: Context, source: Source, found: Candidate
-) -> tuple[Candidate, ...]:
-    """The file's likely text and target columns, the best proposal first."""
-    request, task = state["request"], state["task"]
+) -> tuple[tuple[Candidate, ...], str, bool]:
+    """The file with each pair of columns that is likely, the best first."""
     data = await source.fetch(found, context.dir / "raw")
-    seen = await inspect(
-        context, data, request.text_column or task.text_column, request.target or task.target,
-        request.allow_unisolated,
-    )  # fmt: skip
+    note, as_named = f"Your file {found.title}.", True
+    try:
+        seen = await inspect(context, data, columns_named(state), state["request"].allow_unisolated)
+    except StageFailed as error:
+        others = await lacking(state, context, data, error)
+        if others is None:
+            raise
+        (_, seen), note, as_named = others, error.detail, False
+    certain = as_named and (seen.get("certain", True) or bool(state["request"].target))
+    return _with_columns(found, seen, certain=certain), note, as_named
+
+
+def _with_columns(found: Candidate, seen: Mapping[str, Any], *, certain: bool) -> tuple[Candidate, ...]:
     best = replace(
         found,
         rows=seen["rows"],
@@ -159,7 +167,7 @@ async def _columns(
         reasons=(seen["why"],),
         score=1.0,
     )
-    if seen.get("certain", True) or request.target:
+    if certain:
         return (best,)
     others = [t for t in seen.get("alternatives", {}).get("target", []) if t != best.target]
     return (
@@ -174,26 +182,6 @@ async def _columns(
             )
             for name in others[: SHOWN - 1]
         ),
-    )
-
-
-async def inspect(
-    context: Context,
-    data: DataFiles,
-    text_column: str | None,
-    target: str | None,
-    allow_unisolated: bool,
-) -> Mapping[str, Any]:
-    """Columns, proposals and a preview of raw files, found out in the sandbox."""
-    config = {"files": raw_files(data), "text_column": text_column, "target": target}
-    return await jobs.run(
-        context,
-        "inspect",
-        (Program("inspect", "inspect", config),),
-        raw_inputs(data),
-        LIGHT,
-        context.dir / "work" / "inspect",
-        allow_unisolated=allow_unisolated,
     )
 
 

@@ -88,3 +88,23 @@ async def test_with_yes_it_ends_with_the_reason_and_how_to_go_on(intern: Intern)
     assert GATED in said.out
     assert f"Try again from here: intern resume {said.run_id}" in said.out
     assert (await intern("resume", said.run_id)).code == 1
+
+
+async def test_a_column_that_the_file_lacks_is_asked_about(intern: Intern, tmp_path: Path) -> None:
+    """With the real job that looks into the file."""
+    rows = "".join(f"it arrived on day {i} and works,{'good' if i % 2 else 'bad'}\n" for i in range(60))
+    (tmp_path / "own.csv").write_text(f"review,verdict\n{rows}")
+    asked = (
+        "run",
+        SENTENCE,
+        "--data",
+        str(tmp_path / "own.csv"),
+        "--target",
+        "verdikt",
+        "--allow-unisolated",
+    )
+    said = await intern(*asked)
+    assert said.code == 3, said.out
+    assert "There is no target column named verdikt: the file has review, verdict." in said.out
+    assert "Use own.csv: review → verdict" in said.out
+    assert (await intern(*asked, "--yes")).code == 1

@@ -17,7 +17,7 @@ from graph.names import EventType, FailureKind, RunStatus, Stage
 from graph.research.hub import HubSource
 from graph.research.localfile import LocalFileSource
 from graph.state import TaskSpec
-from remote.backends.fake import Failure
+from remote.backends.fake import Failure, Reply
 from tests.graph.research.packs import MODEL
 from tests.graph.world import World, good_script
 from tests.hub.collection import stock
@@ -356,3 +356,96 @@ async def test_the_named_revision_that_vanished_is_asked_about(world: World, hub
         (chosen,) = await said(driver, EventType.DATA_CHOSEN)
     assert run.stage is Stage.APPROVE_COMPUTE
     assert chosen["candidate"]["revision"] == repo.head != first
+
+
+# -- columns that are not there ------------------------------------------------------------------------------
+
+NO_LABEL = Failure(
+    FailureKind.DATA_ERROR, "There is no target column named labl: the file has text, label, day."
+)
+SEEN = Reply(
+    good_script()["inspect"].result
+    | {
+        "columns": [{"name": "text"}, {"name": "label"}, {"name": "day"}],
+        "alternatives": {"text": ["text"], "target": ["label", "day"]},
+    }
+)
+
+
+async def test_a_column_that_a_file_lacks_is_chosen_with_the_file(world: World, tmp_path: Path) -> None:
+    (tmp_path / "tickets.csv").write_text(ROWS)
+    world.script = good_script() | {"inspect": [NO_LABEL, SEEN]}
+    async with process(world) as driver:
+        run = await started(world, driver, data=str(tmp_path / "tickets.csv"), target="labl")
+        assert NO_LABEL.detail in text(run)
+        assert run.question is not None
+        assert [c.label for c in run.question.choices if c.value.startswith("use:")] == [
+            "Use tickets.csv: text → label",
+            "Use tickets.csv: text → day",
+        ]
+        assert (await answered(driver, "use:2")).stage is Stage.APPROVE_COMPUTE
+        (chosen,) = await said(driver, EventType.DATA_CHOSEN)
+    assert (chosen["text_column"], chosen["target"]) == ("text", "day")
+
+
+async def test_a_column_that_a_data_set_lacks_is_asked_about(world: World) -> None:
+    world.script = good_script() | {"audit": [NO_LABEL, good_script()["audit"]], "inspect": SEEN}
+    async with process(world) as driver:
+        run = await started(world, driver, text_column="text", target="labl")
+        assert (run.status, run.stage) == (RunStatus.WAITING, Stage.NEEDS_HUMAN)
+        assert run.question is not None
+        assert NO_LABEL.detail in run.question.text
+        assert values(run) == ["label", "day", "cancel"]
+        assert (await answered(driver, "day")).stage is Stage.APPROVE_COMPUTE
+        chosen = (await said(driver, EventType.DATA_CHOSEN))[-1]
+    assert (chosen["candidate"]["id"], chosen["text_column"], chosen["target"]) == (NAMED, "text", "day")
+
+
+async def test_both_columns_are_asked_about_one_after_the_other(world: World) -> None:
+    no_text = Failure(
+        FailureKind.DATA_ERROR, "There is no text column named body: the file has text, label, day."
+    )
+    world.script = good_script() | {"audit": [no_text, NO_LABEL, good_script()["audit"]], "inspect": SEEN}
+    async with process(world) as driver:
+        run = await started(world, driver, text_column="body", target="labl")
+        assert run.question is not None
+        assert "Which column holds the texts?" in run.question.text
+        run = await answered(driver, "text")
+        assert run.question is not None
+        assert "what the model should learn?" in run.question.text
+        assert (await answered(driver, "label")).stage is Stage.APPROVE_COMPUTE
+        chosen = (await said(driver, EventType.DATA_CHOSEN))[-1]
+    assert (chosen["text_column"], chosen["target"]) == ("text", "label")
+
+
+async def test_an_answer_that_is_no_column_either_is_asked_again(world: World) -> None:
+    no_week = Failure(
+        FailureKind.DATA_ERROR, "There is no target column named week: the file has text, label, day."
+    )
+    world.script = good_script() | {"audit": [NO_LABEL, no_week, good_script()["audit"]], "inspect": SEEN}
+    async with process(world) as driver:
+        await started(world, driver, text_column="text", target="labl")
+        run = await answered(driver, "week")
+        assert run.question is not None
+        assert no_week.detail in run.question.text
+        assert (await answered(driver, "label")).stage is Stage.APPROVE_COMPUTE
+
+
+async def test_other_trouble_with_columns_named_is_about_the_data(world: World) -> None:
+    world.script = good_script() | {"audit": [REFUSED, good_script()["audit"]], "inspect": SEEN}
+    async with process(world) as driver:
+        assert REFUSED.detail in text(await started(world, driver, text_column="text", target="label"))
+
+
+@pytest.mark.parametrize("of_the_hub", [True, False])
+async def test_with_yes_no_other_column_takes_its_place(
+    world: World, tmp_path: Path, of_the_hub: bool
+) -> None:
+    (tmp_path / "tickets.csv").write_text(ROWS)
+    world.script = good_script() | ({"audit": NO_LABEL} if of_the_hub else {"inspect": [NO_LABEL, SEEN]})
+    data = NAMED if of_the_hub else str(tmp_path / "tickets.csv")
+    async with process(world) as driver:
+        run = await started(world, driver, data=data, text_column="text", target="labl", yes=True)
+        assert run.status is RunStatus.FAILED
+        (ended,) = await said(driver, EventType.ENDED)
+    assert ended["detail"] == NO_LABEL.detail
