@@ -9,7 +9,6 @@ Decisions:
 - Keyword arguments are compared with ``inspect.signature`` of what is installed, not with a list that grows
   old. Only libraries in ``LIBRARIES`` are imported for it: importing a module runs it, and the job's own
   files are run by the smoke test alone. The tables say what an unknown argument is called now.
-- A script's parts (the modules of a folder beside it that it imports) are read like the script itself.
 - Edits are made at the positions that ``ast`` gives, from the last to the first: comments and layout stay.
 - ruff is used where it is installed (it is no dependency of a training machine); otherwise undefined names
   are looked for with ``symtable``.
@@ -123,18 +122,17 @@ class _Edit:
 
 
 def check_script(path: Path) -> list[Check]:
-    """Syntax, undefined names, forbidden calls, imports and keyword arguments of the script at ``path`` and its parts.
-
-    Only the first check is in the list when a file cannot be read as Python. Never runs the script.
+    """Syntax, undefined names, forbidden calls, imports and keyword arguments of the script at ``path``, and of its
+    parts. Only the first check is in the list when a file cannot be read as Python. Never runs any.
     """
-    checks = _check_file(path)
-    for part in _parts(path) if checks[-1].name != "syntax" else ():
-        for check in _check_file(part):
-            if not check.ok and not (check.name == "forbidden_calls" and part.name in _STARTS_PROCESSES):
-                failed = Check(check.name, False, f"{part.parent.name}/{part.name} {check.detail}")
-                checks = [failed if one.name == check.name and one.ok else one for one in checks]
-    unreadable = [check for check in checks[:1] if not check.ok]
-    return unreadable or checks
+    found = _check_file(path)
+    for part in _parts(path) if len(found) > 1 else ():
+        where = f"{part.parent.name}/{part.name}"
+        failed = {check.name: f"{where} {check.detail}" for check in _check_file(part) if not check.ok}
+        if part.name in _STARTS_PROCESSES:
+            failed.pop("forbidden_calls", None)
+        found = [Check(c.name, False, failed[c.name]) if c.ok and c.name in failed else c for c in found]
+    return found if found[0].ok else found[:1]
 
 
 def _parts(script: Path) -> list[Path]:

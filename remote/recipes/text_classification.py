@@ -53,7 +53,7 @@ from safetensors.torch import save_file
 from transformers import AutoTokenizer
 
 from finetune import inference
-from finetune.checkpoints import CHECKPOINT, State, read_schedule
+from finetune.checkpoints import CHECKPOINT, Params, State, read_schedule
 from finetune.embedding import Embedder, Hidden, choose_frozen
 from finetune.events import Say, TrainingError, explain, say_artifact, speaker, write_json
 from finetune.inference import (
@@ -81,7 +81,7 @@ from finetune.linear import (
 from finetune.parallel import PeerLost, launch, team, wanted
 from finetune.rows import Rows, read_rows, sampled, standardise_targets
 from finetune.settings import Config, Job, make_deterministic
-from finetune.tuning import Params, Tuner
+from finetune.tuning import Tuner
 
 _TOKENIZER_FILES = re.compile(r"(tokenizer|vocab|merges|special_tokens|added_tokens|sentencepiece|spiece)")
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from .events import TrainingError, write_json
-from .settings import Config
+from .settings import Config, Job
 
-if TYPE_CHECKING:
-    from .tuning import Tuner
+Params = dict[str, Tensor]
 
 CHECKPOINT = "checkpoint"
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what AdamW remembers of a parameter
 
 
 @dataclass(slots=True)
@@ -42,23 +44,30 @@ class State:
     stopped: str = "epochs"
 
 
-def fingerprint(config: Config) -> str:
-    """Of all settings and rows that shape the weights; only the rows a step count, not how they are split."""
-    free = {
-        *(
-            "output_dir",
-            "stage",
-            "time_budget_s",
-            "checkpoint_every_s",
-            "resume_from",
-            "schedule",
-            "hidden_cache_mb",
-            "processes",
-        ),
-        *("batch_size", "gradient_accumulation", "gradient_checkpointing"),
-        *("train_file", "validation_file", "base_model", "refit", "ensemble"),
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A training between two steps; all tensors by the names of the trained parameters."""
+
+    state: State
+    weights: Params
+    best: Params  # the weights of the best epoch so far
+    moments: Params  # AdamW's, as ``<part>.<name>``
+
+
+# Settings that do not shape the weights. Of batches only the rows a step count, not how they are split.
+_FREE = frozenset(
+    {
+        "output_dir", "stage", "time_budget_s", "checkpoint_every_s", "resume_from", "schedule",
+        "hidden_cache_mb", "processes",
+        "batch_size", "gradient_accumulation", "gradient_checkpointing",
+        "train_file", "validation_file", "base_model", "refit", "ensemble",
     }
-    body = {k: v for k, v in asdict(config).items() if k not in free}
+)  # fmt: skip
+
+
+def fingerprint(config: Config) -> str:
+    """Of all settings and rows that shape the weights: a checkpoint of others is not gone on from."""
+    body = {k: v for k, v in asdict(config).items() if k not in _FREE}
     digest = hashlib.sha256(json.dumps([body, config.rows_a_step], sort_keys=True).encode())
     for path in (config.train_file, config.validation_file):
         digest.update(Path(path).read_bytes())
@@ -68,76 +77,58 @@ def fingerprint(config: Config) -> str:
 class Checkpoints:
     """``out/checkpoint/``: a folder a save, and ``latest.json`` that names the last complete one."""
 
-    def __init__(self, tuner: Tuner, fingerprint: str) -> None:
-        self.tuner, self.fingerprint = tuner, fingerprint
-        self.folder = Path(tuner.config.output_dir) / CHECKPOINT
+    def __init__(self, job: Job) -> None:
+        self.job, self.fingerprint = job, fingerprint(job.config)
+        self.folder = Path(job.config.output_dir) / CHECKPOINT
 
-    def save(self) -> None:
-        tuner = self.tuner
-        if not tuner.job.team.leads:
-            return
-        name = f"step-{tuner.state.step:08d}"
+    def save(self, snapshot: Snapshot) -> None:
+        name = f"step-{snapshot.state.step:08d}"
         target = self.folder / name
         target.mkdir(parents=True, exist_ok=True)
-        moments = {
-            f"{part}.{key}": tuner.optimiser.state[param][part]
-            for key, param in tuner.params.items()
-            for part in ("step", "exp_avg", "exp_avg_sq")
-            if param in tuner.optimiser.state
-        }
-        save_file({k: p.detach() for k, p in tuner.params.items()}, target / "weights.safetensors")
-        save_file(tuner.best, target / "best.safetensors")
-        save_file(moments, target / "optimiser.safetensors")
-        write_json(target / "state.json", asdict(tuner.state))
+        save_file(snapshot.weights, target / "weights.safetensors")
+        save_file(snapshot.best, target / "best.safetensors")
+        save_file(snapshot.moments, target / "optimiser.safetensors")
+        write_json(target / "state.json", asdict(snapshot.state))
         write_json(self.folder / "latest.json", {"name": name, "fingerprint": self.fingerprint})
         for old in self.folder.glob("step-*"):
             if old.name != name:
                 shutil.rmtree(old)
 
-    def load(self) -> bool:
-        """Go on from ``out/checkpoint``, else from ``resume_from``; says so, or why it does not."""
+    def load(self, names: Collection[str]) -> Snapshot | None:
+        """From ``out/checkpoint``, else from ``resume_from``, for parameters of these names; says so, or why not."""
         places = [self.folder]
-        if self.tuner.config.resume_from:
-            places.append(Path(self.tuner.config.resume_from))
+        if self.job.config.resume_from:
+            places.append(Path(self.job.config.resume_from))
         for place in places:
             if not (place / "latest.json").exists():
                 continue
             try:
-                return self._load(place)
-            except (OSError, ValueError, KeyError, TypeError) as error:
+                return self._load(place, names)
+            except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
                 reason = f"{type(error).__name__}: {error}"
                 detail = f"The checkpoint in {place.name} cannot be read ({reason}): training starts anew."
-                self.tuner.job.say("warning", kind="checkpoint_ignored", detail=detail)
-        return False
+                self.job.say("warning", kind="checkpoint_ignored", detail=detail)
+        return None
 
-    def _load(self, place: Path) -> bool:
+    def _load(self, place: Path, names: Collection[str]) -> Snapshot | None:
         latest = json.loads((place / "latest.json").read_text(encoding="utf-8"))
-        tuner = self.tuner
         if latest["fingerprint"] != self.fingerprint:
             detail = "The checkpoint is of other settings or rows: training starts anew."
-            tuner.job.say("warning", kind="checkpoint_ignored", detail=detail)
-            return False
+            self.job.say("warning", kind="checkpoint_ignored", detail=detail)
+            return None
         source = place / str(latest["name"])
         weights, best, moments = (
-            load_file(source / f"{part}.safetensors", device=str(tuner.job.device))
+            load_file(source / f"{part}.safetensors", device=str(self.job.device))
             for part in ("weights", "best", "optimiser")
         )
         state = State(**json.loads((source / "state.json").read_text(encoding="utf-8")))
-        if weights.keys() != tuner.params.keys():
+        if not weights.keys() == best.keys() == set(names):
             raise ValueError("the checkpoint is of another encoder")
-        with torch.no_grad():
-            for key, param in tuner.params.items():
-                param.copy_(weights[key])
-                if f"step.{key}" in moments:
-                    tuner.optimiser.state[param] = {
-                        part: moments[f"{part}.{key}"].cpu()
-                        if part == "step" and param.device.type == "cpu"
-                        else moments[f"{part}.{key}"]
-                        for part in ("step", "exp_avg", "exp_avg_sq")
-                    }
-        tuner.best, tuner.state = best, state
-        tuner.job.say("warning", kind="resumed", detail=f"Training goes on from step {state.step}.")
-        return True
+        remembered = [sum(f"{part}.{name}" in moments for part in MOMENTS) for name in names]
+        if not set(remembered) <= {0, len(MOMENTS)}:
+            raise ValueError("the optimiser's state is not whole")
+        self.job.say("warning", kind="resumed", detail=f"Training goes on from step {state.step}.")
+        return Snapshot(state, weights, best, moments)
 
 
 def read_schedule(config: Config) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from .checkpoints import Checkpoints, State, fingerprint, read_schedule
+from .checkpoints import MOMENTS, Checkpoints, Params, Snapshot, State, read_schedule
 from .embedding import Hidden
 from .events import TrainingError
 from .inference import Encoder, length_batches, pad, pool, to_probabilities
@@ -24,8 +24,6 @@ from .linear import Linear, clearly_worse, fit_threshold, loss_of, scores_of
 from .objective import Objective
 from .rows import Rows, epoch_steps
 from .settings import Job
-
-Params = dict[str, Tensor]
 
 
 class Tuner:
@@ -91,9 +89,10 @@ class Tuner:
     def fit(self, train: Rows, validation: Rows, kept: tuple[Hidden | None, Hidden | None]) -> None:
         """Train until the last step, the end of the budget, or no better metric. Raises TrainingError."""
         config, job = self.config, self.job
-        checkpoints = Checkpoints(self, fingerprint(config))
-        checkpoints.load()
-        state = self.state  # from here on: the checkpoint's
+        checkpoints = Checkpoints(job)
+        if snapshot := checkpoints.load(self.params.keys()):
+            self._resume(snapshot)
+        state = self.state
         replay = read_schedule(config)["progress"] if config.schedule else None
         objective = Objective(config, train.targets, job.device)
         lengths = [len(ids) for ids in train.ids]
@@ -123,7 +122,8 @@ class Tuner:
                     break
             if preempted or due:
                 saved = job.now()
-                checkpoints.save()
+                if job.team.leads:
+                    checkpoints.save(self._snapshot())
             if preempted:  # as the first process saw it: a signal reaches each at another step
                 job.preempted = True
                 job.check()
@@ -131,6 +131,26 @@ class Tuner:
             self._evaluate(validation, kept[1], state.step / epoch_length)
         state.elapsed_s = job.now() - started
         self._restore_best()
+
+    def _snapshot(self) -> Snapshot:
+        moments = {
+            f"{part}.{name}": self.optimiser.state[param][part]
+            for name, param in self.params.items()
+            for part in MOMENTS
+            if param in self.optimiser.state
+        }
+        weights = {name: param.detach() for name, param in self.params.items()}
+        return Snapshot(self.state, weights, self.best, moments)
+
+    def _resume(self, snapshot: Snapshot) -> None:
+        with torch.no_grad():
+            for name, param in self.params.items():
+                param.copy_(snapshot.weights[name])
+                if f"step.{name}" in snapshot.moments:
+                    self.optimiser.state[param] = {
+                        part: snapshot.moments[f"{part}.{name}"] for part in MOMENTS
+                    }
+        self.best, self.state = snapshot.best, snapshot.state
 
     def _decision(self, replay: list[float] | None, started: float, saved: float) -> tuple[float, bool, bool]:
         """Progress p, whether the machine wants to stop, whether to save: by the first process's clock."""

@@ -1,4 +1,4 @@
-"""Interrupted trainings, in a process of their own."""
+"""What is saved and read again, and interrupted trainings in a process of their own."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from remote.protocol import JobEventType, decode
+from remote.recipes.finetune import settings
+from remote.recipes.finetune.checkpoints import MOMENTS, Checkpoints, Snapshot, State
 from tests.remote.recipes.tiny import Job, lay_out, train
 
 MakeJob = Callable[..., Job]
@@ -85,3 +90,66 @@ def test_a_checkpoint_of_other_settings_is_not_used(job: MakeJob) -> None:
     events = kept.run(learning_rate=1e-3)
     (warning,) = [e.fields for e in events if e.type is JobEventType.WARNING]
     assert warning["kind"] == "checkpoint_ignored"
+
+
+class Saved:
+    """A checkpoint of two parameters, one of which the optimiser has seen."""
+
+    def __init__(self, made: Job) -> None:
+        self.said: list[str] = []
+        job = settings.Job(settings.Config.from_mapping(made.config), self._say, lambda: 0.0)
+        self.checkpoints = Checkpoints(job)
+        tensors = {"a": torch.arange(3.0), "head.weight": torch.ones(2, 2)}
+        self.moments = {f"{part}.a": torch.full((3,), 0.5) for part in MOMENTS}
+        self.snapshot = Snapshot(State(1, 30, None, step=7, progress=[0.5]), tensors, tensors, self.moments)
+
+    def _say(self, _: str, kind: str, detail: str) -> None:
+        self.said.append(f"{kind}: {detail}")
+
+    @property
+    def folder(self) -> Path:
+        return self.checkpoints.folder / "step-00000007"
+
+
+def test_a_checkpoint_is_read_as_it_was_saved(job: MakeJob) -> None:
+    saved = Saved(job())
+    assert saved.checkpoints.load({"a", "head.weight"}) is None
+    saved.checkpoints.save(replace(saved.snapshot, state=State(1, 30, None, step=6)))
+    saved.checkpoints.save(saved.snapshot)
+    assert sorted(path.name for path in saved.checkpoints.folder.iterdir()) == [
+        "latest.json",
+        saved.folder.name,
+    ]
+    again = saved.checkpoints.load({"a", "head.weight"})
+    assert again is not None
+    assert again.state == saved.snapshot.state
+    for one, other in zip(
+        (again.weights, again.best, again.moments),
+        (saved.snapshot.weights, saved.snapshot.best, saved.snapshot.moments),
+        strict=True,
+    ):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    assert saved.said == ["resumed: Training goes on from step 7."]
+
+
+DAMAGE: dict[str, Callable[[Saved], object]] = {
+    "cut off": lambda saved: (saved.folder / "weights.safetensors").write_bytes(b"\x08"),
+    "no state": lambda saved: (saved.folder / "state.json").unlink(),
+    "a field of another version": lambda saved: (saved.folder / "state.json").write_text('{"colour": 1}'),
+    "half of a moment": lambda saved: save_file(
+        {"step.a": torch.ones(())}, saved.folder / "optimiser.safetensors"
+    ),
+    "another encoder": lambda saved: save_file({"b": torch.ones(1)}, saved.folder / "weights.safetensors"),
+    "no json": lambda saved: (saved.checkpoints.folder / "latest.json").write_text("{"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_checkpoint_that_is_not_whole_is_left_alone(job: MakeJob, damage: str) -> None:
+    saved = Saved(job())
+    saved.checkpoints.save(saved.snapshot)
+    DAMAGE[damage](saved)
+    assert saved.checkpoints.load({"a", "head.weight"}) is None
+    (said,) = saved.said
+    assert said.startswith("checkpoint_ignored: The checkpoint in checkpoint cannot be read (")
