@@ -27,8 +27,10 @@ _NOT_DATA = frozenset(
     {"dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json", "package.json"}
 )
 MAX_PARTS = 64  # files of one data set
-TEXT_BYTES = 512 << 20  # of all parts together; what the jobs read of one text file
-PARQUET_BYTES = 256 << 20  # which hold two or three times as much
+TEXT_BYTES = (
+    256 << 20
+)  # of all parts together: the audit takes some 8 times that in memory, and a second a MB
+PARQUET_BYTES = 96 << 20  # which hold two or three times as much
 _PART = re.compile(r"(?<![a-zA-Z\d])(?:part|shard|chunk|file)?\d+(?![a-zA-Z\d])")
 _OF = re.compile(r"-of-0*(\d+)\b")
 _READ_FIRST = ("test", "validation", "train")
