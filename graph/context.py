@@ -11,7 +11,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from graph.deps import Deps
+from graph.deps import Deps, Said
 from graph.names import DecisionKind, EventType, Stage
 from graph.state import Attempt, Choice, Question, RunState
 
@@ -34,15 +34,20 @@ class Context:
 
     async def say(self, type_: EventType, name: str = "", /, **payload: Any) -> None:
         """Append an event once; ``name`` tells several of one type in one stage apart."""
+        said = self.said(type_, name, **payload)
         await self.deps.store.append(
             self.run_id,
-            type_,
-            plain(payload),
-            at=self.deps.at(),
-            stage=self.stage,
-            key=self.key(f"{type_}-{name}"),
+            said.type,
+            said.payload,
+            at=said.at,
+            stage=said.stage,
+            key=said.key,
             fence=self.deps.fence,
         )
+
+    def said(self, type_: EventType, name: str = "", /, **payload: Any) -> Said:
+        """What :meth:`say` would append."""
+        return Said(type_, plain(payload), self.deps.at(), self.stage, self.key(f"{type_}-{name}"))
 
     async def note(self, text: str, level: str = "info") -> None:
         await self.say(EventType.NOTE, text, text=text, level=level)

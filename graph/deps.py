@@ -47,6 +47,17 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """An event that is about to be written; its number is the store's to give."""
+
+    type: EventType
+    payload: Mapping[str, Any]
+    at: str
+    stage: Stage | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     id: str
     title: str
@@ -192,6 +203,9 @@ class Store(Protocol):
     ) -> int:
         """The event's seq. A second append with the same ``key`` returns the first one's and writes nothing."""
 
+    async def append_all(self, run_id: str, said: Sequence[Said], *, fence: int | None = None) -> None:
+        """Several, in order and in one transaction; those whose key there is already are passed over."""
+
     async def events(self, run_id: str, after: int = -1) -> list[Event]: ...
     async def feed(self, after: int, limit: int = 1000) -> list[tuple[int, Event]]:
         """Events of all runs in the order in which they were written, with a position that only grows."""
@@ -323,6 +337,7 @@ __all__ = [
     "Recipe",
     "Recipes",
     "Run",
+    "Said",
     "Source",
     "Steps",
     "Store",

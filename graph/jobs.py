@@ -17,8 +17,9 @@ from graph.context import Context
 from graph.deps import Deps
 from graph.errors import StageFailed
 from graph.names import EventType, FailureKind
+from graph.retelling import Retelling
 from remote.backend import Backend, Input, JobRef, JobSpec, Need, Program
-from remote.protocol import JobEvent, JobEventType
+from remote.protocol import JobEventType
 
 PROGRESS_EVERY_S = 1.0  # what the log keeps of a job's progress; every epoch and warning is kept
 
@@ -93,7 +94,7 @@ async def _follow(context: Context, ref: JobRef, until: str, to_end: bool, lines
     last_kept: datetime | None = None
     first: datetime | None = None
     seconds = 0.0
-    async with aclosing(backend.events(ref)) as events:  # type: ignore[type-var]
+    async with Retelling(context, ref) as retelling, aclosing(backend.events(ref)) as events:  # type: ignore[type-var]
         async for event in events:
             if lines:
                 lines.write(event.encode() + "\n")
@@ -105,7 +106,7 @@ async def _follow(context: Context, ref: JobRef, until: str, to_end: bool, lines
                 if last_kept and not done and (at - last_kept).total_seconds() < PROGRESS_EVERY_S:
                     continue
                 last_kept = at
-            await _retell(context, ref, event)
+            await retelling.take(event)
             if outcome:
                 continue
             if event.type is JobEventType.FAILED:
@@ -200,33 +201,3 @@ _HINTS: Mapping[FailureKind | None, str] = {
 
 def _kind(value: Any) -> FailureKind:
     return FailureKind(value) if value in set(FailureKind) else FailureKind.UNKNOWN
-
-
-async def _retell(context: Context, ref: JobRef, event: JobEvent) -> None:
-    fields = event.fields
-    name = f"{ref.id}-{event.seq}"
-    if event.type is JobEventType.PROGRESS:
-        await context.say(
-            EventType.JOB_PROGRESS,
-            name,
-            job=ref.id,
-            stage=event.stage,
-            step=fields.get("step", 0),
-            total=fields.get("total", 0),
-            metrics=fields.get("metrics") or {},
-        )
-    elif event.type is JobEventType.EPOCH:
-        await context.say(
-            EventType.JOB_EPOCH, name, epoch=fields.get("epoch", 0), metrics=fields.get("metrics") or {}
-        )
-    elif event.type is JobEventType.WARNING:
-        await context.say(
-            EventType.JOB_WARNING,
-            name,
-            kind=str(fields.get("kind", "")),
-            detail=str(fields.get("detail", "")),
-        )
-    elif event.type is JobEventType.FAILED:
-        await context.say(
-            EventType.JOB_FAILED, name, kind=str(fields.get("kind", "")), detail=str(fields.get("detail", ""))
-        )

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiosqlite
 
-from graph.deps import Decision, Effect, Event, Lease, Run
+from graph.deps import Decision, Effect, Event, Lease, Run, Said
 from graph.errors import LeaseLost, RunNotFound, StoreError
 from graph.names import EventType, FailureKind, RunStatus, Stage
 from graph.state import Question, Request
@@ -166,6 +166,19 @@ class SqliteStore(LedgerTable):
                 row = await cursor.fetchone()
         assert row is not None
         return int(row[0])
+
+    async def append_all(self, run_id: str, said: Sequence[Said], *, fence: int | None = None) -> None:
+        rows = [
+            (run_id, s.at, s.type, s.stage, json.dumps(s.payload, ensure_ascii=False), s.key, run_id)
+            for s in said
+        ]
+        async with self.transaction(run_id, fence) as db:
+            await db.executemany(
+                "INSERT INTO events (run_id, seq, at, type, stage, payload, key) "
+                "SELECT ?, COALESCE(MAX(seq) + 1, 0), ?, ?, ?, ?, ? FROM events WHERE run_id = ? "
+                "ON CONFLICT (run_id, key) WHERE key IS NOT NULL DO NOTHING",
+                rows,
+            )
 
     async def events(self, run_id: str, after: int = -1) -> list[Event]:
         rows = await self.all("SELECT * FROM events WHERE run_id = ? AND seq > ? ORDER BY seq", run_id, after)

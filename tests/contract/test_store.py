@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from graph.deps import Budgets, Decision, Spend, Store
+from graph.deps import Budgets, Decision, Said, Spend, Store
 from graph.errors import LeaseLost, RunNotFound, StoreError
 from graph.llm.model import Tokens
 from graph.names import DecisionKind, EventType, FailureKind, RunStatus, Stage
@@ -21,6 +21,7 @@ from graph.store.sqlite import SqliteStore
 
 AT = "2026-11-24T12:00:00.000+00:00"
 REQUEST = Request("Sort tickets; “quoted” \u2028 ünï \x00 nul", budget_usd=0.0, overrides={"epochs": 2})
+SAID = [("1", "one \u2028"), ("2", "again"), ("3", "three")]
 DECISION = Decision("q1", "r1", "compute", "approve", "ann", "console", AT, 1.5, "abc")
 
 
@@ -60,6 +61,34 @@ async def test_an_event_with_a_key_is_written_once(store: Store) -> None:
     again = await store.append("r1", EventType.NOTE, {"text": "b"}, at=AT, key="k")
     assert first == again
     assert [e.payload["text"] for e in await store.events("r1")] == ["a"]
+
+
+async def test_several_events_are_written_in_order_and_those_that_are_there_are_passed_over(
+    store: Store,
+) -> None:
+    await store.append("r1", EventType.NOTE, {"text": "two"}, at=AT, key="2")
+    said = [Said(EventType.NOTE, {"text": text}, AT, Stage.WATCH, key) for key, text in SAID]
+    for _ in range(2):
+        await store.append_all("r1", said)
+    events = await store.events("r1")
+    assert [(e.seq, e.payload["text"]) for e in events] == [(0, "two"), (1, "one \u2028"), (2, "three")]
+    assert (events[1].stage, events[1].at) == (Stage.WATCH, AT)
+    await store.append_all("r1", [])
+    await store.append_all("r1", [Said(EventType.NOTE, {"text": "no key"}, AT)] * 2)
+    assert [e.seq for e in await store.events("r1")] == list(range(5))
+
+
+async def test_of_several_events_all_are_written_or_none(store: Store) -> None:
+    lease = await store.lease("r1", "a", 0.0, 10.0)
+    assert lease is not None
+    said = [Said(EventType.NOTE, {"text": text}, AT, None, key) for key, text in SAID]
+    with pytest.raises(LeaseLost):
+        await store.append_all("r1", said, fence=lease.fence - 1)
+    with pytest.raises(StoreError):
+        await store.append_all("no such run", said)
+    assert await store.events("r1") == []
+    await store.append_all("r1", said, fence=lease.fence)
+    assert len(await store.events("r1")) == 3
 
 
 async def test_the_first_decision_wins_and_the_others_learn_of_it(store: Store) -> None:
