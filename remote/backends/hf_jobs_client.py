@@ -151,7 +151,9 @@ class _Feed:
         return True
 
     async def get(self) -> Any:
-        """The next item, or ``None`` after ``silence_s`` without one."""
+        """The next item, or ``None`` after ``silence_s`` without one. Others have their turn in between, however
+        many wait: a job's whole log comes at once to whoever attaches to it."""
+        await asyncio.sleep(0)
         try:
             async with asyncio.timeout(self._silence_s):
                 item = await self._queue.get()

@@ -24,7 +24,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from remote.backend import Need
+from remote.backend import Backend, Need
 from remote.backends.local import LocalBackend
 from remote.protocol import JobEventType
 from remote.sandbox.interpreter import package_root
@@ -70,7 +70,7 @@ async def start(backend: LocalBackend, home: Path) -> Report:
     }
 
 
-async def latency(backend: LocalBackend, home: Path) -> Report:
+async def latency(backend: Backend, home: Path) -> Report:
     code = """
         import time
         for step in range(200):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import stat
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from remote.backends import hf_jobs_errors as errors
 from remote.backends import hf_jobs_lines as lines
 from remote.backends import hf_jobs_offers as offers
 from remote.backends import hf_jobs_pack as archives
-from remote.backends.hf_jobs_client import ATTEMPTS, pause_s
+from remote.backends.hf_jobs_client import ATTEMPTS, _Feed, pause_s
 from remote.backends.hf_jobs_inside import Inside, Settings, environment, missing
 from remote.backends.hf_jobs_speaker import TOGETHER_S, Speaker
 from remote.backends.hf_jobs_store import build_bundle
@@ -457,3 +458,32 @@ def test_the_table_of_prices_is_readable() -> None:
     assert all(
         flavor.gpus == (4 if "x4" in flavor.name else int(bool(flavor.gpu))) for flavor in table.flavors
     )
+
+
+# -- following -----------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def turns() -> AsyncIterator[list[int]]:
+    """Counts how often another task had its turn."""
+    count = [0]
+
+    async def take_turns() -> None:
+        while True:
+            count[0] += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(take_turns())
+    try:
+        yield count
+    finally:
+        task.cancel()
+
+
+async def test_a_log_that_comes_at_once_leaves_others_their_turn() -> None:
+    feed = _Feed(asyncio.get_running_loop(), silence_s=10.0)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: [feed.put(str(n)) for n in range(200)]).result()
+    async with turns() as count:
+        assert [await feed.get() for _ in range(200)] == [str(n) for n in range(200)]
+        assert count[0] > 100
