@@ -10,10 +10,10 @@ follower, out of the job's reach, so that all of them and every replay say the s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from remote.backend import BackendError, Need
 from remote.backends.modal_errors import Deadlines, Refusal, calling
@@ -25,8 +25,10 @@ from remote.sandbox.verdict import Verdict
 if TYPE_CHECKING:
     import modal
 
+T = TypeVar("T")
+
 _QUEUE = 100  # lines of events between the stream and a slow follower
-_DECODED_AT_ONCE = 200  # events, in some 2 ms
+_AT_ONCE = 100  # lines, in a few milliseconds
 _DRAIN_S = 2.0  # for the rest of the stream once the sandbox has ended; the Volume has it anyway
 _SLOWEST_RETRY_S = 30.0
 
@@ -55,6 +57,26 @@ def last_word(end: End, need: Need, *, cancelled: bool) -> Verdict:
     return Verdict(FailureKind.UNKNOWN, detail)
 
 
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A line of the stream with events after number ``after``. It is kept as it came: a job may say half a million
+    events, and as objects they take eight times the memory."""
+
+    line: str
+    after: int
+
+    def text(self) -> str:
+        return "".join(map(_text, self.events()))
+
+    def events(self) -> list[JobEvent]:
+        """Numbered upwards, whatever stands there."""
+        found: list[JobEvent] = []
+        for event in decode_all(self.line.rstrip("\n")):
+            if event.seq > (found[-1].seq if found else self.after):
+                found.append(event)
+        return found
+
+
 class Following:
     """One follower of one job."""
 
@@ -73,7 +95,8 @@ class Following:
         self._sandbox_id = sandbox_id
         self._deadlines = deadlines
         self._clock = clock
-        self._heard: list[JobEvent] = []
+        self._heard: list[_Heard] = []
+        self._last: JobEvent | None = None
 
     async def events(self) -> AsyncGenerator[JobEvent, None]:
         """From the first on. Raises BackendError (``unreachable``) when Modal is out of sight for too long."""
@@ -84,15 +107,16 @@ class Following:
             for event in kept:
                 yield event
             return
-        queue: asyncio.Queue[list[JobEvent]] = asyncio.Queue(_QUEUE)
+        queue: asyncio.Queue[tuple[_Heard, list[JobEvent]]] = asyncio.Queue(_QUEUE)
         reader = asyncio.create_task(self._read(queue))
         waiter = asyncio.create_task(self._wait(reader))
         try:
-            while (heard := await _next(queue, waiter)) is not None:
-                for event in heard:
-                    if event.seq > self._seen:
-                        self._heard.append(event)
-                        yield event
+            while (come := await _next(queue, waiter)) is not None:
+                heard, events = come
+                self._heard.append(heard)
+                for event in events:
+                    self._last = event
+                    yield event
             end = await waiter
         finally:
             reader.cancel()
@@ -103,7 +127,7 @@ class Following:
 
     @property
     def _seen(self) -> int:
-        return self._heard[-1].seq if self._heard else -1
+        return self._last.seq if self._last else -1
 
     async def _kept(self) -> list[JobEvent] | None:
         """The events, as far as they were not heard, of a job whose last word was found out."""
@@ -130,7 +154,7 @@ class Following:
             raise
         return sandbox.returncode == 0
 
-    async def _read(self, queue: asyncio.Queue[list[JobEvent]]) -> None:
+    async def _read(self, queue: asyncio.Queue[tuple[_Heard, list[JobEvent]]]) -> None:
         """Put what the sandbox says into ``queue``; a broken stream is read again from the start."""
         import modal
 
@@ -141,10 +165,10 @@ class Following:
                 async with calling("reading the job's output", float("inf")):
                     sandbox = await modal.Sandbox.from_id.aio(self._sandbox_id, client=self._client)
                     async for line in sandbox.stdout:
-                        events = [each for each in decode_all(line.rstrip("\n")) if each.seq > furthest]
-                        if events:
+                        heard = _Heard(line, furthest)
+                        if events := heard.events():
                             failed, furthest = 0, events[-1].seq
-                            await queue.put(events)
+                            await queue.put((heard, events))
                 return
             except Refusal:
                 await asyncio.sleep(min(self._deadlines.retry_s * 2**failed, _SLOWEST_RETRY_S))
@@ -204,19 +228,20 @@ class Following:
 
     async def _concluded(self, end: End) -> list[JobEvent]:
         submitted = await self._store.read_json(f"control/{self._key}/submitted.json") or {}
-        last = self._heard[-1] if self._heard else None
-        events = list(self._heard)
+        last, word = self._last, []
         if last is None or not _is_outcome(last, submitted.get("programs", [])):
             cancelled = await self._store.read(f"control/{self._key}/cancelled.json") is not None
             why = last_word(end, Need(**submitted.get("need", {})), cancelled=cancelled)
             fields = {"kind": why.kind.value, "detail": why.detail}
             at = self._clock().isoformat(timespec="milliseconds")
             stage = last.stage if last else ""
-            events.append(JobEvent(self._seen + 1, at, JobEventType.FAILED, stage, fields))
-        text = "".join(event.encode() + "\n" for event in events)
+            word.append(JobEvent(self._seen + 1, at, JobEventType.FAILED, stage, fields))
+        text = "".join(
+            [heard.text() async for heard in _in_turn(self._heard)] + [_text(each) for each in word]
+        )
         path = f"control/{self._key}/events.jsonl"
         if await self._store.put_once(path, text.encode()):
-            return events[len(self._heard) :]
+            return word
         written = await self._store.read(path)
         if written is None:
             detail = f"The events of the job {self._key!r} were removed while they were read."
@@ -231,7 +256,7 @@ def _is_outcome(event: JobEvent, programs: Sequence[str]) -> bool:
     return event.type is JobEventType.FAILED
 
 
-async def _next(queue: asyncio.Queue[list[JobEvent]], waiter: asyncio.Task[End]) -> list[JobEvent] | None:
+async def _next(queue: asyncio.Queue[T], waiter: asyncio.Task[End]) -> T | None:
     """The next events, or ``None`` when the waiter is done and nothing is left. The task is made only where there
     is something to wait for: a busy job costs no more than a look."""
     if queue.empty() and not waiter.done():
@@ -246,15 +271,24 @@ async def _next(queue: asyncio.Queue[list[JobEvent]], waiter: asyncio.Task[End])
 
 
 async def _decoded(data: bytes, after: int) -> list[JobEvent]:
-    """The events with ``seq > after``: from the end on, as whoever heard a hundred thousand lacks one or two. Others
-    have their turn in between."""
+    """The events with ``seq > after``: from the end on, as whoever heard a hundred thousand lacks one or two."""
     found: list[JobEvent] = []
-    for count, line in enumerate(reversed(data.split(b"\n"))):
-        if count % _DECODED_AT_ONCE == 0:
-            await asyncio.sleep(0)
+    async for line in _in_turn(data.split(b"\n")[::-1]):
         event = decode(line.decode("utf-8", "replace"))
         if event is not None and event.seq <= after:
             break
         if event is not None:
             found.append(event)
     return found[::-1]
+
+
+def _text(event: JobEvent) -> str:
+    return event.encode() + "\n"
+
+
+async def _in_turn(items: Sequence[T]) -> AsyncIterator[T]:
+    """``items``, others having their turn in between."""
+    for count, item in enumerate(items):
+        if count % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+        yield item

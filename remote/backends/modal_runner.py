@@ -38,6 +38,7 @@ from remote.sandbox.tail import Tail
 
 POLL_S = 0.015
 SAVE_EVERY_S = 20.0
+EVENTS_BYTES = 64 * 1024**2  # a follower keeps them until the job has ended
 LINE_BYTES = 12 * 1024  # of events that came together
 
 
@@ -166,7 +167,9 @@ def main(job: Path, shared: Path) -> int:
         folder, spec = prepare(job, shared, Path(temporary), body)
         echo = Echo(folder, job)
         echo.start()
-        Supervisor(folder, spec).run()
+        supervisor = Supervisor(folder, spec)
+        supervisor.events.at_most_bytes = EVENTS_BYTES
+        supervisor.run()
         echo.finish()
         for path in (folder.log, folder.events, folder.exit):  # exit.json last: it says that all is there
             shutil.copyfile(path, job / f".{path.name}.part")

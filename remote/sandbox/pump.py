@@ -110,6 +110,7 @@ class Events:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._now = now
         self._seq = 0
+        self.at_most_bytes = EVENTS_BYTES
         self._written_bytes = 0
         self._batch: list[str] = []
         self._last_program = programs[-1]
@@ -129,7 +130,7 @@ class Events:
         if event is None:
             return False
         ends = event.type in (JobEventType.RESULT, JobEventType.FAILED)
-        if self._written_bytes > EVENTS_BYTES and not ends:
+        if self._written_bytes > self.at_most_bytes and not ends:
             self.dropped += 1
             return True
         return self._add(event.type, event.stage, event.fields, event.t)

@@ -26,7 +26,8 @@ from remote.backends import modal_follow, modal_image, modal_runner
 from remote.backends.modal import ModalBackend, sandbox_name
 from remote.backends.modal_errors import HINTS, Deadlines, calling, reason_for, said
 from remote.backends.modal_follow import End
-from remote.protocol import FailureKind, JobEvent, JobEventType
+from remote.protocol import FailureKind, JobEvent, JobEventType, decode_all
+from remote.sandbox.folder import job_json
 from tests.modalserver import TOKEN_ID, TOKEN_SECRET
 from tests.modalserver.world import SHORT, ModalWorld, backend_for, modal_world
 from tests.remote.sandbox.jobs import PRELUDE
@@ -253,6 +254,31 @@ def test_a_second_sandbox_for_a_started_job_does_nothing(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["started.json"]
 
 
+def test_a_flood_of_events_is_bounded_and_its_outcome_kept(tmp_path: Path) -> None:
+    program = Program("train", "in/train.py")
+    folder = tmp_path / "job"
+    (folder / "in").mkdir(parents=True)
+    code = "for n in range(5000): emit.warning('note', str(n))\nemit.result({})"
+    (folder / "in" / "train.py").write_text(PRELUDE.replace('"program"', '"train"') + code)
+    (folder / "job.json").write_text(job_json([program]))
+    (folder / "spec.json").write_text(modal_runner.spec_json("job", "run-1", ("train",), NEED, {}))
+    run = f"""
+from pathlib import Path
+from remote.backends import modal_runner
+modal_runner.EVENTS_BYTES = 10_000
+modal_runner.main(Path({str(folder)!r}), Path({str(folder)!r}))
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", run], cwd=Path.cwd(), check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+    kept = [event for line in said.splitlines() for event in decode_all(line)]
+    *notes, result, dropped, again = kept
+    assert [event.fields["detail"] for event in notes] == [str(n) for n in range(len(notes))]
+    assert dropped.fields["detail"] == f"{5000 - len(notes)} events beyond the limit were left out."
+    assert (result.type, again.fields) == (JobEventType.RESULT, result.fields)
+    assert 10_000 < (folder / "events.jsonl").stat().st_size < 400_000
+
+
 async def test_orphans_are_found_and_swept_and_live_jobs_are_not(world: ModalWorld, folder: Path) -> None:
     long = "x" * 100  # longer than Modal's names may be
     keys = ["live", "lost-1", "lost-2", long]
@@ -373,6 +399,24 @@ emit.result({"text": "ä" * 20_000})
     assert len(world.server.run_of("run-1-train").lines) < 1000
     async with closing(world.another()) as later:
         assert await everything(later, JobRef("modal", "run-1-train"), after=1500) == found[1501:]
+
+
+@pytest.mark.parametrize("times", [0, 1], ids=["whole", "dropped once"])
+async def test_a_burst_before_a_kill_is_told_to_all_in_the_same_words(
+    world: ModalWorld, folder: Path, times: int
+) -> None:
+    world.server.faults.drop_logs(after=10, times=times)
+    code = MANY.replace("emit.result({})", WAITS)
+    ref = await world.backend.submit(job(folder, code))
+    heard = []
+    async for event in world.backend.events(ref):
+        heard.append(event)
+        if event.seq == 300:  # WAITS has begun to wait
+            world.server.kill("run-1-train")
+    assert [event.seq for event in heard] == list(range(302))
+    assert heard[-1].fields["kind"] == FailureKind.OUT_OF_MEMORY
+    async with closing(world.another()) as later:
+        assert await everything(later, ref) == heard
 
 
 async def test_a_log_stream_that_says_nothing_loses_nothing(world: ModalWorld, folder: Path) -> None:
