@@ -24,11 +24,12 @@ from typing import Any
 from graph.errors import SourceError
 from graph.names import FailureKind
 from graph.research.archives import extract_folder, read_member, sha256_of
-from graph.research.basemodel import SUFFIXES, check_model_files, folder_model
-from graph.research.encoders import config_facts
+from graph.research.basemodel import SUFFIXES, check_model_files
+from graph.research.disk import disk_errors, locked
+from graph.research.encoders import config_facts, named_folder
 from graph.research.entries import TOPICS, Contents, DataEntry, load_contents
 from graph.research.orange import table_of_tab
-from graph.research.packages import Packages, Run, disk_errors, locked, run_pip
+from graph.research.packages import Packages, Run, run_pip
 from graph.research.ranking import rank
 from graph.research.ratings import Table, Variant, human_ceiling, parse_rated, parse_ratings, table
 from graph.state import Candidate, DataFiles, ModelChoice, TaskSpec
@@ -77,8 +78,7 @@ class CatalogueSource:
         """The catalogue's encoder, or the folder that the task names; SourceError for any other name."""
         entry, wanted = self.contents.model, task.base_model
         if wanted:
-            named = folder_model(wanted)
-            if named:
+            if named := named_folder(wanted):
                 return named
             if wanted.casefold() not in (entry.id.casefold(), entry.id.rpartition("/")[2].casefold()):
                 raise SourceError(
@@ -108,11 +108,11 @@ class CatalogueSource:
             facts = _facts(made)
             if facts is None:
                 facts = self._make(entry, variant, made)
-        splits, name = {}, f"{entry.id}-" if len(facts["sha256"]) > 1 else entry.id
+        splits, several = {}, len(facts["sha256"]) > 1
         with disk_errors(into):
             into.mkdir(parents=True, exist_ok=True)
             for split, sha256 in facts["sha256"].items():
-                path = into / (f"{name}{split}.csv" if name.endswith("-") else f"{name}.csv")
+                path = into / (f"{entry.id}-{split}.csv" if several else f"{entry.id}.csv")
                 _copy(made / f"{split}.csv", path, sha256)
                 splits[split] = str(path)
         return DataFiles(

@@ -13,13 +13,13 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from graph.errors import SourceError
 from graph.research.cache import AnswerCache
 from graph.research.hubclient import HubClient
 from graph.research.hubfiles import choose_files
-from graph.research.listing import Listing, candidate_of, found_of, from_plain, listing_of, with_evidence
+from graph.research.listing import Listing, found_of, from_plain, listing_of, with_evidence
 from graph.research.mirrors import without_copies
 from graph.research.queries import Query, queries
 from graph.research.ranking import Found, order, score
@@ -183,8 +183,3 @@ class DataSearch:
             if seen and seen.rows and len(parts) > 1:  # of about the size of the first
                 seen = replace(seen, rows=seen.rows * len(parts), about=True)
         return with_evidence(item, seen)
-
-
-def listed_candidate(info: Any, dataset_id: str, named_file: str) -> tuple[Listing, Candidate]:
-    listing = listing_of(info)
-    return listing, candidate_of(listing, dataset_id, named_file)

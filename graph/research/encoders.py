@@ -18,7 +18,8 @@ from typing import Any
 
 from graph.errors import SourceError
 from graph.files import read_json
-from graph.research.basemodel import check_model_files
+from graph.names import FailureKind
+from graph.research.basemodel import check_model_files, folder_model
 from graph.research.licences import licence_of
 from graph.state import Considered, ModelChoice, TaskSpec
 
@@ -263,6 +264,26 @@ def config_facts(folder: Path) -> tuple[str, int | None]:
     kind = kind if isinstance(kind, str) else ""
     length = positions if isinstance(positions, int) and positions > 0 else None
     return kind, length - 2 if length and kind in OFFSET_BY_PADDING else length
+
+
+def check_kind(what: str, kind: str) -> None:
+    """Raises SourceError for a kind of model that the recipe cannot train; "": its files do not say."""
+    if kind and kind not in SUPPORTED:
+        raise SourceError(
+            f"{what} is of the kind {kind[:40]}, which the recipe cannot train.",
+            "Name another one.",
+            FailureKind.DATA_ERROR,
+        )
+
+
+def named_folder(wanted: str) -> ModelChoice | None:
+    """The base model in a folder that a person named, or ``None`` where ``wanted`` is no folder. Raises SourceError."""
+    choice = folder_model(wanted)
+    if choice is None:
+        return None
+    kind, length = config_facts(Path(choice.path))
+    check_kind(f"The model in {choice.id}", kind)
+    return replace(choice, max_length=length)
 
 
 def too_short(model: ModelChoice, words_p95: float) -> str:

@@ -25,9 +25,10 @@ from pydantic import SecretStr
 from graph.errors import SourceError
 from graph.names import FailureKind
 from graph.research.archives import sha256_of
-from graph.research.datasearch import DataSearch, listed_candidate, utc_now
+from graph.research.datasearch import DataSearch, utc_now
+from graph.research.disk import disk_errors, room
 from graph.research.hubclient import HubClient, Sleep
-from graph.research.hubfiles import FORMATS, Chosen, choose_files, within_bounds
+from graph.research.hubfiles import Chosen, choose_files, within_bounds
 from graph.research.hubinfo import (
     DOWNLOAD_TIMEOUT_S,
     ID,
@@ -39,8 +40,7 @@ from graph.research.hubinfo import (
     sizes_of,
 )
 from graph.research.hubmodels import HubModels
-from graph.research.listing import class_names_of
-from graph.research.packages import disk_errors, room
+from graph.research.listing import candidate_of, class_names_of, listing_of
 from graph.research.viewer import PUBLIC
 from graph.state import Candidate, DataFiles, ModelChoice, TaskSpec
 
@@ -89,21 +89,12 @@ class HubSource:
         One that was renamed comes with its new name.
         """
         repo, revision, file = parse_id(dataset_id)
-        info = await self.client.call(
-            f"the data set {repo}",
-            lambda api: api.dataset_info(repo, revision=revision, files_metadata=True, timeout=20),
-        )
+        info = await self._info(repo, revision)
         renamed = info.id if info.id and info.id != repo else ""
         wanted = dataset_id.replace(repo, renamed) if renamed else dataset_id
-        listing, candidate = listed_candidate(info, wanted, file)
-        chosen = _chosen(info, wanted)
-        why_not = candidate.why_not or _too_large(info, chosen)
-        if why_not:
-            raise SourceError(
-                f"The data set {repo} cannot be used: {why_not}.",
-                "Choose another one.",
-                FailureKind.DATA_ERROR,
-            )
+        listing = listing_of(info)
+        candidate = candidate_of(listing, wanted, file)
+        chosen = _usable(info, wanted, candidate.why_not)
         told = [f"{repo} is called {renamed} now"[:200]] if renamed else []
         told += [f"I read a part of {split}: {share}" for split, share in chosen.left_out.items()]
         candidate = replace(candidate, reasons=(*told, *candidate.reasons))
@@ -112,19 +103,8 @@ class HubSource:
 
     async def fetch(self, candidate: Candidate, into: Path) -> DataFiles:
         repo, revision, _ = parse_id(candidate.id)
-        pinned = candidate.revision or revision
-        info = await self.client.call(
-            f"the data set {repo}",
-            lambda api: api.dataset_info(repo, revision=pinned, files_metadata=True, timeout=20),
-        )
-        chosen = _chosen(info, candidate.id)
-        why_not = chosen.why_not or _too_large(info, chosen)
-        if why_not:
-            raise SourceError(
-                f"The data set {repo} cannot be used: {why_not}.",
-                "Choose another one.",
-                FailureKind.DATA_ERROR,
-            )
+        info = await self._info(repo, candidate.revision or revision)
+        chosen = _usable(info, candidate.id)
         with disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             room(self.folder, 2 * bytes_of(info, chosen.paths))
@@ -150,6 +130,12 @@ class HubSource:
     async def model(self, task: TaskSpec) -> ModelChoice:
         return await self.models.choose(task)
 
+    async def _info(self, repo: str, revision: str | None) -> DatasetInfo:
+        return await self.client.call(
+            f"the data set {repo}",
+            lambda api: api.dataset_info(repo, revision=revision, files_metadata=True, timeout=20),
+        )
+
     async def _download(self, repo: str, revision: str, file: str, path: Path, expected: str | None) -> str:
         """Fetch one file into the cache and copy it; returns its sha256."""
 
@@ -171,9 +157,15 @@ def _sha256(info: DatasetInfo, file: str) -> str | None:
     return found.lfs.sha256 if found and found.lfs else None
 
 
-def _chosen(info: DatasetInfo, dataset_id: str) -> Chosen:
-    chosen = choose_files(paths_of(info), card_of(info), parse_id(dataset_id)[2])
-    return within_bounds(chosen, sizes_of(info))
+def _usable(info: DatasetInfo, dataset_id: str, why_not: str = "") -> Chosen:
+    """The files to read. Raises SourceError where there are none, or for ``why_not``."""
+    repo, _, file = parse_id(dataset_id)
+    chosen = within_bounds(choose_files(paths_of(info), card_of(info), file), sizes_of(info))
+    if why_not := why_not or chosen.why_not or _too_large(info, chosen):
+        raise SourceError(
+            f"The data set {repo} cannot be used: {why_not}.", "Choose another one.", FailureKind.DATA_ERROR
+        )
+    return chosen
 
 
 def _too_large(info: DatasetInfo, chosen: Chosen) -> str:
@@ -202,6 +194,3 @@ def _checked_copy(source: Path, path: Path, expected: str | None, what: str) -> 
         shutil.copyfile(source, beside)
         beside.replace(path)
     return sha256
-
-
-__all__ = ["FORMATS", "HubSource"]

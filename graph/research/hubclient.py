@@ -203,6 +203,12 @@ class HubClient:
             return self.error(
                 f"The Hub has no {what.removeprefix('the ')}, or not for you.", hint, FailureKind.DATA_ERROR
             )
+        if status == 403 and self.error is SourceError:
+            return self.error(
+                f"The Hub does not let you read {what}.",
+                "Ask its owner for access, or choose another one.",
+                FailureKind.DENIED,
+            )
         if status == 403:
             return self.error(
                 f"The token may not do this with {what}.",

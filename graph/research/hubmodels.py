@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, Final
 from graph.errors import SourceError
 from graph.names import FailureKind
 from graph.research import encoders
-from graph.research.basemodel import SUFFIXES, check_model_files, folder_model
+from graph.research.basemodel import SUFFIXES, check_model_files
 from graph.research.cache import AnswerCache
+from graph.research.disk import disk_errors, locked
 from graph.research.encoders import Encoder, Wish
 from graph.research.hubclient import HubClient
 from graph.research.hubinfo import DOWNLOAD_TIMEOUT_S, bytes_of, card_of, languages_of, parse_id, paths_of
 from graph.research.licences import licence_from_tags
-from graph.research.packages import disk_errors, locked
 from graph.state import Considered, ModelChoice, TaskSpec
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ class HubModels:
         """The base model as a folder. Raises SourceError: for the one that a person named, with the reason."""
         wanted = task.base_model
         wish = encoders.wish_of(task, os.cpu_count() or 2, _memory_mb())
-        if wanted and (named := folder_model(wanted)):
-            return _checked_folder(named)
+        if wanted and (named := encoders.named_folder(wanted)):
+            return named
         if wanted:
             return await self._named(wanted, wish)
         judged = encoders.order([*encoders.listed(), *await self._search(wish)], wish)
@@ -106,12 +106,7 @@ class HubModels:
     ) -> ModelChoice:
         path = await self._snapshot(info.id, str(info.sha), files)
         kind, length = encoders.config_facts(path)
-        if kind and kind not in encoders.SUPPORTED:
-            raise SourceError(
-                f"The base model {info.id} is of the kind {kind[:40]}, which the recipe cannot train.",
-                "Name another one.",
-                FailureKind.DATA_ERROR,
-            )
+        encoders.check_kind(f"The base model {info.id}", kind)
         return ModelChoice(
             id=encoder.id,
             source="hub",
@@ -202,17 +197,6 @@ def _memory_mb() -> float | None:
         return MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
     except (OSError, ValueError, AttributeError):
         return None
-
-
-def _checked_folder(choice: ModelChoice) -> ModelChoice:
-    kind, length = encoders.config_facts(Path(choice.path))
-    if kind and kind not in encoders.SUPPORTED:
-        raise SourceError(
-            f"The model in {choice.id} is of the kind {kind[:40]}, which the recipe cannot train.",
-            "Name another one.",
-            FailureKind.DATA_ERROR,
-        )
-    return replace(choice, max_length=length)
 
 
 def _model_files(info: ModelInfo) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from graph.errors import SourceError
 from graph.names import FailureKind
-from graph.research.packages import disk_errors, room
+from graph.research.disk import disk_errors, room
 from graph.state import Candidate, DataFiles, ModelChoice, TaskSpec
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from graph.context import Context
 from graph.errors import SourceError
-from graph.names import DecisionKind, FailureKind, Stage
+from graph.names import DecisionKind, Stage
+from graph.stages.reach import check_reach, is_folder
 from graph.state import Answer, Choice, ModelChoice, Question, Request, RunState, TaskSpec, answered
 
 SLUG = "base_model"
@@ -31,13 +31,15 @@ def task_with_model(state: RunState) -> TaskSpec:
 async def choose_model(context: Context, task: TaskSpec, request: Request) -> ModelChoice | Question:
     """Sources in order of preference. Raises SourceError where none of them has any and nobody can be asked."""
     refused: SourceError | None = None
+    if task.base_model and is_folder(task.base_model):
+        try:
+            check_reach(task.base_model, request.files_below, "Name a model of the Hub such as owner/name.")
+        except SourceError as error:
+            return _ask(context, error, named=True)
     for source in context.deps.sources:
         if source.searchable and await source.ready():
             try:
-                model = await source.model(task)
-                if model.source == "folder":
-                    check_reach(model.path, request.files_below)
-                return model
+                return await source.model(task)
             except SourceError as error:
                 refused = (
                     refused or error
@@ -48,17 +50,6 @@ async def choose_model(context: Context, task: TaskSpec, request: Request) -> Mo
     if task.base_model is None and request.yes:
         raise reason
     return _ask(context, reason, named=task.base_model is not None)
-
-
-def check_reach(wanted: str, below: str | None) -> None:
-    """Who asks from a chat must not read this machine's files by naming them."""
-    if below is None or Path(wanted).expanduser().resolve().is_relative_to(Path(below).resolve()):
-        return
-    raise SourceError(
-        f"I can't read {Path(wanted).name[:80]} from here.",
-        "Attach the file to your message, or name one of the Hub such as owner/name.",
-        FailureKind.DENIED,
-    )
 
 
 def _ask(context: Context, reason: SourceError, *, named: bool) -> Question:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from graph import jobs
@@ -23,7 +22,9 @@ from graph.names import DecisionKind, EventType, FailureKind, Stage
 from graph.research.papers.following import followed, undecided
 from graph.research.papers.matching import from_paper
 from graph.research.papers.reading import paper_of
+from graph.research.papers.reference import reference
 from graph.research.papers.refining import pages_of, prompt_for, refined
+from graph.stages.reach import check_reach
 from graph.state import Answer, Choice, DataFiles, Question, RunState, answered
 from remote.backend import BackendError, Input, Program
 
@@ -69,7 +70,10 @@ async def _read(state: RunState, context: Context, wanted: str, *, named: bool) 
     literature = context.deps.literature
     if literature is None:
         raise SourceError("I cannot read papers here.", "Go on without it.", FailureKind.DENIED)
-    _check_reach(wanted, state["request"].files_below)
+    if (named_paper := reference(wanted)) and named_paper.kind == "file":
+        check_reach(
+            named_paper.id, state["request"].files_below, "Name it by its arXiv number, such as 2003.04807."
+        )
     folder = context.dir / "raw" / "paper"
     file = await literature.fetch(wanted, folder)
     body = await _parsed(context, file, state["request"].allow_unisolated)
@@ -164,18 +168,6 @@ async def _parsed(context: Context, file: PaperFile, allow_unisolated: bool) -> 
     if not isinstance(body, dict):
         raise StageFailed(f"What was read of {name} is damaged.", "Try again.")
     return body
-
-
-def _check_reach(wanted: str, below: str | None) -> None:
-    """Who asks from a chat must not read this machine's files by naming them."""
-    if below is None or not wanted.casefold().endswith(".pdf") or "://" in wanted:
-        return
-    if not Path(wanted).expanduser().resolve().is_relative_to(Path(below).resolve()):
-        raise SourceError(
-            f"I can't read {Path(wanted).name[:80]} from here.",
-            "Name the paper by its arXiv number, such as 2003.04807.",
-            FailureKind.DENIED,
-        )
 
 
 def _ask(context: Context, error: GraphError | BackendError) -> Question:

@@ -11,13 +11,15 @@ from graph.deps import Source
 from graph.errors import GraphError, SourceError, StageFailed
 from graph.llm.spending import answer_about_llm
 from graph.names import DecisionKind, EventType, FailureKind, Stage
-from graph.stages.choosing import answer_about_model, check_reach, choose_model, task_with_model
+from graph.stages.choosing import answer_about_model, choose_model, task_with_model
 from graph.stages.columns import columns_named, inspect, lacking
+from graph.stages.reach import check_reach
 from graph.stages.reading import answer_about_paper, read_paper
 from graph.state import Candidate, Choice, Question, RunState, TaskSpec, answered
 
 SHOWN = 5
 REASONS = 4  # beside a choice
+_NAME_DATA = "Attach the file to your message, or name a data set of the Hub such as owner/name."
 
 
 async def run(state: RunState, context: Context) -> RunState:
@@ -94,7 +96,7 @@ async def _candidates(
     for source in context.deps.sources:
         if source.claims(wanted):
             if source.name == "file":
-                check_reach(wanted, state["request"].files_below)
+                check_reach(wanted, state["request"].files_below, _NAME_DATA)
             found = await source.candidate(wanted)
             if found.source == "file":
                 return await _own_file(state, context, source, found)

@@ -81,3 +81,17 @@ async def test_yes_does_not_put_another_in_its_place(world: World) -> None:
     async with world.process() as driver:
         await world.start(driver, base_model="ada/pickled")
         assert (await driver.advance("r1")).status is RunStatus.WAITING
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_a_chat_cannot_look_into_folders_by_naming_them(
+    world: World, tmp_path: Path, there: bool
+) -> None:
+    secret = tmp_path / "secret"
+    if there:
+        secret.mkdir()
+    async with world.process() as driver:
+        await world.start(driver, yes=False, base_model=str(secret), files_below=str(tmp_path / "uploads"))
+        run = await driver.advance("r1")
+        assert run.question is not None
+        assert run.question.text.startswith("I can't read secret from here. Name a model of the Hub")

@@ -19,7 +19,7 @@ from graph.research.papers.arxiv import MAX_PDF_BYTES, Arxiv
 from graph.research.papers.github import HOSTS, GitHub
 from graph.research.papers.prior import reported_by_models
 from graph.research.papers.reference import reference
-from graph.research.ranking import topic_words, words_of
+from graph.research.words import topic_words, words_of
 from graph.state import Candidate, TaskSpec
 
 if TYPE_CHECKING:

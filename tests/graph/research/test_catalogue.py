@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,11 @@ async def test_a_named_model_is_the_catalogues_a_folder_or_an_error(world: World
     ours = await source.model(TaskSpec("x", "x", None, base_model="encoder"))
     folder = await source.model(TaskSpec("x", "x", None, base_model=ours.path))
     assert (ours.source, folder.source, folder.path) == ("catalogue", "folder", ours.path)
+    strange = world.home / "strange"
+    shutil.copytree(ours.path, strange)
+    (strange / "config.json").write_text('{"model_type": "t5"}')
+    with pytest.raises(SourceError, match="The model in strange is of the kind t5, which the recipe cannot"):
+        await source.model(TaskSpec("x", "x", None, base_model=str(strange)))
     with pytest.raises(SourceError, match="neither a folder here nor in the offline catalogue"):
         await source.model(TaskSpec("x", "x", None, base_model="a/gpt"))
 
