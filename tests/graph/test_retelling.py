@@ -74,7 +74,7 @@ class World:
 
     async def until(self, count: int) -> list[Event]:
         """The log as soon as it has so many events."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(found := await self.log()) < count:
                 await asyncio.sleep(0)
         return found

@@ -19,7 +19,7 @@ import httpx2
 import pytest
 from huggingface_hub import JobInfo
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from remote.backend import ArtifactError, Need, Reason
@@ -251,7 +251,6 @@ def test_an_event_that_comes_alone_is_written_at_once_and_a_stream_of_them_in_fe
 
 
 @given(st.lists(st.sampled_from(["ä", "🙂", "\\n", "x" * 13_000]), max_size=8), st.integers(5, 200))
-@settings(deadline=None)
 def test_a_burst_survives_however_it_is_cut(details: list[str], size: int) -> None:
     said = [JobEvent(i, AT, JobEventType.RESULT, "x", {"data": {"t": t}}) for i, t in enumerate(details)]
     stream = b"".join(event.encode().encode() + b"\n" + "größer\n".encode() for event in said)
