@@ -145,6 +145,10 @@ async def test_a_run_is_decided_at_a_terminal_and_the_thread_says_by_whom(server
         await server.sees("(anna)")
         await server.press("use:2")
         await server.is_told("anna already decided")
+        (decided,) = [text for text in await server.messages() if "Decided" in text]
+        assert "(anna)" in decided
+        assert not any("already decided" in text for text in await server.messages())  # Alice alone is told
+        assert [d.actor for d in await app.deps.store.decisions(run.id)] == ["anna"]
 
 
 async def test_a_role_may_approve(server: DiscordSurface) -> None:
@@ -212,6 +216,9 @@ async def test_a_reply_to_the_bot_is_meant_for_it(server: DiscordSurface) -> Non
         thread = server.world.threads()[0]
         await server.world.people[ASKER].send(thread, "What do you think?", reply_to=thread.last_message)
         await server.is_told("I can't read an instruction in that")
+        (said,) = [m for m in server.world.all_messages() if "can't read" in server.read(m)]
+        assert said.channel_id == thread.id
+        assert "status · cancel" in server.read(said)
 
 
 @pytest.mark.parametrize("path", ["status", "runs", "help"])

@@ -47,11 +47,14 @@ async def test_a_command_that_starts_nothing_is_answered(
 
 
 async def test_an_empty_mention_gets_help_in_discords_words(server: DiscordSurface) -> None:
-    async with server.process():
+    async with server.process() as app:
         await server.world.people[ASKER].send(
             server.world.channel, f"<@{server.world.env.backend.bot_user.id}>"
         )
         await server.sees("/intern run without a goal")
+        (helped,) = await server.messages()
+        assert "/intern <sentence>" not in helped  # that is how Slack's is called
+        assert await app.dispatch.runs() == []
 
 
 @pytest.mark.parametrize(
@@ -76,10 +79,17 @@ async def test_a_file_that_is_too_large_is_refused_before_it_is_fetched(
     server: DiscordSurface, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.chat.uploads.MAX_BYTES", 100)
-    async with server.process():
+    async with server.process() as app:
         monkeypatch.setattr(server, "_chunks", None)  # nothing is fetched
         await server.start("sort these by label", file=("data.csv", CSV))
         await server.is_told("at most")
+        (said,) = [text for text in server._private(ASKER) if "at most" in text]
+        assert "data.csv has" in said
+        assert "put it on the Hub" in said
+        assert await app.dispatch.runs() == []
+        assert not (app.deps.home / "uploads").exists() or not list(
+            (app.deps.home / "uploads").rglob("*.csv")
+        )
 
 
 async def test_a_file_that_discord_no_longer_has_is_asked_for_again(

@@ -49,9 +49,11 @@ async def test_the_empty_form_starts_a_run(server: DiscordSurface) -> None:
 async def test_a_form_is_understood_after_a_restart(server: DiscordSurface) -> None:
     async with server.process():
         shown = await server.world.people[ASKER].slash(server.world.channel, "intern run")
-    async with server.process():
+    async with server.process() as app:
         await submit(server, shown, goal=SENTENCE)
         await server.sees("Which data shall I use?")
+        (run,) = await app.dispatch.runs()
+        assert (run.request.sentence, run.status) == (SENTENCE, "waiting")
 
 
 async def test_a_form_with_a_budget_that_is_no_number_is_refused_in_a_sentence(
@@ -91,12 +93,17 @@ async def test_train_on_this_file_without_a_file_is_answered(server: DiscordSurf
 
 
 async def test_a_change_in_words_plans_anew(server: DiscordSurface) -> None:
-    async with server.process():
+    async with server.process() as app:
         await server.start(SENTENCE)
         await server.press("use:1")
         await server.sees("Train on")
         await submit(server, await form(server, "words"), words="epochs=1")
         await server.sees("Train on", times=2)
+        (run,) = await app.dispatch.runs()
+        assert [d.value for d in await app.deps.store.decisions(run.id)] == ["use:1", "change epochs=1"]
+        old, new = [text for text in await server.messages() if "The plan" in text]
+        assert old != new
+        assert "epochs       1  asked for" in new
 
 
 async def test_editing_the_task_stops_the_run_and_starts_another(server: DiscordSurface) -> None:
@@ -119,6 +126,12 @@ async def test_a_model_is_tried_in_a_form(server: DiscordSurface) -> None:
         await server.sees("Done:")
         await submit(server, await form(server, "try"), words="does it work?")
         await server.is_told("unlike the training data")
+        said = [
+            text for text in [*server._private(ASKER), *await server.messages()] if "The model says" in text
+        ]
+        assert len(said) == 1
+        assert "Answer:** positive" in said[0]
+        assert "93 %" in said[0]
 
 
 async def test_a_question_that_is_decided_opens_no_form(server: DiscordSurface) -> None:

@@ -163,11 +163,14 @@ async def test_two_clicks_at_once_make_one_decision(server: DiscordSurface) -> N
 
 
 async def test_an_acknowledgement_that_comes_too_late_loses_nothing(server: DiscordSurface) -> None:
-    async with server.process():
+    async with server.process() as app:
         server.world.env.inject_error("POST", "/interactions/*/*/callback", status=404, code=10062)
         await server.start(SENTENCE)
         await server.press("use:1")
         await server.sees("Train on")
+        (run,) = await app.dispatch.runs()
+        assert run.request.sentence == SENTENCE
+        assert run.question is not None
 
 
 async def test_after_a_quarter_of_an_hour_answers_are_said_in_the_thread_or_directly(
@@ -183,6 +186,13 @@ async def test_after_a_quarter_of_an_hour_answers_are_said_in_the_thread_or_dire
         await server.sees("already decided")
         await server.world.people[ASKER].slash(server.world.channel, "intern runs")
         await server.until(lambda: any("Your runs" in t for t in server.world.direct_messages(ASKER)))
+        (thread,) = server.world.threads()
+        (late,) = [m for m in server.world.all_messages() if "already decided" in server.read(m)]
+        assert late.channel_id == thread.id
+        in_channels = [
+            m for m in server.world.all_messages() if m.channel_id in (thread.id, server.world.channel.id)
+        ]
+        assert not any("Your runs" in server.read(m) for m in in_channels)  # it is nobody else's concern
 
 
 async def test_a_thread_that_was_deleted_is_told_elsewhere_once_and_the_run_goes_on(
@@ -226,6 +236,10 @@ async def test_a_person_without_direct_messages_is_told_in_the_channel(server: D
         run = (await server.app.dispatch.runs())[0]
         await server.app.dispatch.decide(run.id, "1", actor="anna", surface="console")
         await server.sees("I can no longer write in the thread")
+        (said,) = [m for m in server.world.all_messages() if "no longer write" in server.read(m)]
+        assert said.channel_id == server.world.channel.id
+        assert f"/intern status {run.id}" in server.read(said)
+        assert server.world.direct_messages(ASKER) == []
 
 
 async def test_an_archived_thread_is_opened_again(server: DiscordSurface) -> None:
@@ -256,6 +270,9 @@ async def test_a_locked_thread_stays_locked_and_is_told_elsewhere(server: Discor
         server.world.env.inject_error("PATCH", path, status=400, code=THREAD_ARCHIVED, times=None)
         await server.press("use:1")
         await server.until(lambda: any("locked" in t for t in server.world.direct_messages(ASKER)))
+        meta = server.world.env.backend.get_channel(thread.id).thread_metadata
+        assert meta is not None
+        assert (meta.archived, meta.locked) == (True, True)
 
 
 async def test_a_message_that_somebody_deleted_is_posted_anew(server: DiscordSurface) -> None:
@@ -268,6 +285,8 @@ async def test_a_message_that_somebody_deleted_is_posted_anew(server: DiscordSur
         await server.app.dispatch.decide(run.id, "1", actor="anna", surface="console")
         await server.sees("(anna)")
         await each_stands_there_once(server)
+        (anew,) = [m for m in server.world.all_messages() if "(anna)" in server.read(m)]
+        assert anew.id != int(offer[0]["id"])
 
 
 async def test_a_message_that_discord_does_not_take_is_said_plainly(server: DiscordSurface) -> None:
@@ -279,6 +298,10 @@ async def test_a_message_that_discord_does_not_take_is_said_plainly(server: Disc
         await server.press("use:1")
         await server.sees("The whole text is in the attached file; answer in words.")
         await server.sees("Train on")
+        (plainly,) = [m for m in server.world.all_messages() if "answer in words" in server.read(m)]
+        (file,) = plainly.attachments
+        assert file["filename"].endswith(".txt")
+        assert file["size"] > 0
 
 
 @pytest.mark.parametrize(
@@ -363,10 +386,17 @@ async def test_a_store_that_does_not_answer_is_told_and_the_next_try_works(
 
 
 async def test_a_run_whose_message_goes_before_it_has_a_thread_is_told_of(server: DiscordSurface) -> None:
-    async with server.process():
+    async with server.process() as app:
         server.world.env.inject_error("POST", "/channels/*/messages/*/threads", status=404, code=10008)
         await server.start(SENTENCE)
         await server.until(lambda: any("was deleted" in t for t in server.world.direct_messages(ASKER)))
+        (run,) = await app.dispatch.runs()
+        (said,) = server.world.direct_messages(ASKER)
+        assert f"I can no longer write in the thread of run {run.id}" in said
+        assert {m.channel_id for m in server.world.all_messages()} <= {
+            server.world.channel.id,
+            *server.world.env.backend.dm_channels.values(),
+        }
 
 
 async def test_a_server_that_discord_does_not_give_now_is_waited_for(

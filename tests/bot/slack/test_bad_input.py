@@ -171,7 +171,7 @@ async def test_a_choice_that_the_question_does_not_have_is_refused(office: Slack
 
 
 async def test_a_click_on_a_run_that_is_over_is_told_so(office: SlackSurface) -> None:
-    async with office.process():
+    async with office.process() as app:
         await office.start(SENTENCE)
         await office.press("use:1")
         await office.sees("Train on")
@@ -179,10 +179,13 @@ async def test_a_click_on_a_run_that_is_over_is_told_so(office: SlackSurface) ->
         await office.sees("Cancelled")
         await office.press("approve", APPROVER)
         await office.is_told("already decided", APPROVER)
+        (run,) = await app.dispatch.runs()
+        assert [d.value for d in await app.deps.store.decisions(run.id)] == ["use:1", "cancel"]
+        assert not any("already decided" in text for text in await office.messages())
 
 
 async def test_a_click_from_another_workspace_is_refused(office: SlackSurface) -> None:
-    async with office.process():
+    async with office.process() as app:
         await office.start(SENTENCE)
         message, action_id = await office._button("use:1", -1)
         delivery = await office.slack.click(STRANGER_ID, message, action_id)
@@ -195,6 +198,8 @@ async def test_a_click_from_another_workspace_is_refused(office: SlackSurface) -
             return any("another workspace" in shown(m) for m in await office.slack.ephemerals(STRANGER_ID))
 
         await office.slack.until(found)
+        (run,) = await app.dispatch.runs()
+        assert await app.deps.store.decisions(run.id) == []
 
 
 STRANGER_ID = MALLORY
