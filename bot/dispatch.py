@@ -111,6 +111,11 @@ class Dispatch:
         """A child run: the same task on the same data with other settings, asked for by ``actor``."""
         parent = await self._store.run(run_id)
         chosen = chosen_data(await self._store.events(run_id))
+        data = chosen.get("data") or parent.request.data or ""
+        if Path(data).is_absolute() and not await asyncio.to_thread(Path(data).exists):
+            raise UsageError(
+                f"The file that run {parent.id} used is no longer here: attach it to a new request, or name it there."
+            )
         request = replace(
             parent.request,
             **chosen,

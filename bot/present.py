@@ -189,7 +189,8 @@ def _decided(story: Story, event: Event) -> Story:
     key = f"question:{payload.text('question_id')}"
     asked = story.cards.get(key)
     value = payload.text("value")
-    label = next((a.label for a in asked.actions if a.value == value), value) if asked else value
+    named = words.file_name(value)
+    label = next((a.label for a in asked.actions if a.value == value), named) if asked else named
     who, why = payload.text("actor_name") or payload.text("actor", "somebody"), payload.text("why")
     said = f"→ {words.cut(label, 200)} ({who}{f': {why}' if why else ''})"
     text = tuple(b for b in asked.blocks if isinstance(b, Text)) if asked else ()

@@ -14,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from bot.chat.commands import HELP
 from bot.chat.forms import request_fields
+from bot.chat.idiom import Idiom
 from bot.chat.incoming import Attachment, Incoming, Kind, Reply
 from bot.chat.memory import ChatMemory
 from bot.chat.steering import Intent, steer
 from bot.chat.uploads import checked_name, is_paper
-from bot.dispatch import Dispatch
+from bot.dispatch import Dispatch, check_request
 from bot.errors import BotError, NotAllowed, UsageError
 from bot.views import answers
 from bot.views.story import BUILT
@@ -38,6 +38,7 @@ class Desk(Protocol):
     """What the reception needs of its surface."""
 
     name: str
+    idiom: Idiom
 
     async def groups(self, incoming: Incoming) -> tuple[str, ...]:
         """What the surface vouches for about the person, now: ``slack-group:S1``, ``discord-role:4``."""
@@ -94,7 +95,8 @@ class Reception:
         if not sentence and not incoming.attachments:
             return await self._help(incoming)
         await self._desk.check(incoming)
-        data, paper = await self._uploaded(incoming)
+        check_request(self._request(incoming, sentence, None))  # before a file is fetched for nothing
+        data, paper = await self._uploaded(incoming, incoming.new_id)
         request = replace(self._request(incoming, sentence, data), paper=paper)
         run = await self._door.start(request, incoming.new_id)
         await self._memory.place_run(run.id, incoming.place)
@@ -112,21 +114,25 @@ class Reception:
         request = replace(request, **request_fields(incoming.fields))
         return replace(request, data=data or request.data)
 
-    async def _uploaded(self, incoming: Incoming) -> tuple[str | None, str | None]:
-        """Where the attached data and paper lie now. More than one of a kind is a question of which."""
+    async def _uploaded(self, incoming: Incoming, run_id: str) -> tuple[str | None, str | None]:
+        """Where the attached data and paper of the run lie now. More than one of a kind is a question of which."""
         papers = [file for file in incoming.attachments if is_paper(file.name)]
         data = [file for file in incoming.attachments if file not in papers]
         if len(data) > 1 or len(papers) > 1:
             what = "file: I take one as the data" if len(data) > 1 else "paper: I follow one"
             raise UsageError(f"Attach one {what}, and can't tell which.")
         return (
-            await self._fetched(incoming, data[0]) if data else None,
-            await self._fetched(incoming, papers[0]) if papers else None,
+            await self._fetched(incoming, run_id, data[0]) if data else None,
+            await self._fetched(incoming, run_id, papers[0]) if papers else None,
         )
 
-    async def _fetched(self, incoming: Incoming, attachment: Attachment) -> str:
+    async def _fetched(self, incoming: Incoming, run_id: str, attachment: Attachment) -> str:
+        """Kept for as long as somebody may train on it again: see docs/security.md."""
         name = checked_name(attachment)
-        into = self._home / "uploads" / (incoming.new_id or incoming.run_id) / name
+        below = (
+            () if incoming.new_id == run_id else (incoming.new_id,)
+        )  # a reply's may be called like another's
+        into = self._home.joinpath("uploads", run_id, *below, name)
         if not into.exists():  # a repeated start has it already
             into.parent.mkdir(parents=True, exist_ok=True)
             await self._desk.fetch(attachment, into, incoming.place)
@@ -199,7 +205,7 @@ class Reception:
             return []  # people talk to each other
         match meant.intent:
             case Intent.ANSWER:
-                data, paper = await self._uploaded(incoming)
+                data, paper = await self._uploaded(incoming, run.id)
                 value = data or paper or meant.text
                 return await self._answer(replace(incoming, run_id=run.id, value=value))
             case Intent.WHY:
@@ -225,7 +231,7 @@ class Reception:
             case Intent.STATUS:
                 return [Reply(answers.status_card(run))]
             case Intent.HELP:
-                return [Reply(answers.help_card(HELP))]
+                return [Reply(answers.help_card(self._desk.idiom.help))]
             case Intent.UNCLEAR:
                 return [Reply(answers.refused(meant.text))]
 
@@ -263,10 +269,11 @@ class Reception:
         return [Reply(answers.status_card(run)) for run in runs[:3]]
 
     async def _runs(self, incoming: Incoming) -> list[Reply]:
-        return [Reply(answers.runs_card(await self._mine(incoming)))]
+        return [Reply(answers.runs_card(await self._mine(incoming), self._desk.idiom.start))]
 
     async def _help(self, incoming: Incoming) -> list[Reply]:
-        return [Reply(answers.help_card(HELP, incoming.text if incoming.kind is Kind.HELP else ""))]
+        problem = incoming.text if incoming.kind is Kind.HELP else ""
+        return [Reply(answers.help_card(self._desk.idiom.help, problem))]
 
     async def _mine(self, incoming: Incoming) -> list[Run]:
         return await self._door.runs(surface=self._desk.name, requester=incoming.person.id)
@@ -280,7 +287,7 @@ class Reception:
         if run.request.surface == self._desk.name:
             home = await self._memory.place_of(run.id) or run.request.channel or ""
             if home.split("/")[0] != incoming.workspace:
-                raise NotAllowed("This run belongs to another workspace.")
+                raise NotAllowed(f"This run belongs to another {self._desk.idiom.community}.")
         elif refusal := self._door.steering_refusal(
             run, incoming.person.id, self._desk.name, await self._desk.groups(incoming)
         ):

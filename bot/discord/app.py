@@ -23,7 +23,6 @@ from typing import Any, Self
 import discord
 from discord import app_commands, ui
 
-from bot.cards import Card, Style, Text
 from bot.chat.feed import Feed
 from bot.chat.inbox import Busy, Inbox
 from bot.chat.incoming import Attachment, Incoming, Kind, Reply
@@ -32,7 +31,7 @@ from bot.discord import buttons, modals, read
 from bot.discord.address import Address
 from bot.discord.claims import TEMPLATE, Claim, NotOurs, digest, resolved
 from bot.discord.client import intents, without_voice
-from bot.discord.commands import HELP, add_commands
+from bot.discord.commands import add_commands
 from bot.discord.desk import NAME, DiscordDesk
 from bot.discord.download import Chunks, from_cdn
 from bot.discord.errors import FAILURES, translated
@@ -132,7 +131,7 @@ class InternBot(discord.Client):
         incoming = await self._completed(incoming)
         replies = await self._reception.handle(incoming)
         for reply in replies:
-            await self._desk.reply(incoming, replace(reply, card=_in_our_words(reply.card)))
+            await self._desk.reply(incoming, reply)
         begun = incoming.kind in (Kind.START, Kind.EDIT) and not replies
         await self._desk.hang_up(incoming, _begun(incoming) if begun else "")
 
@@ -287,14 +286,6 @@ class InternBot(discord.Client):
         ]
         found.sort(key=lambda run: run.request.requester != str(person))
         return found[:MOST_COMPLETIONS]
-
-
-def _in_our_words(card: Card) -> Card:
-    """Commands are called otherwise here than where one types them."""
-    if card.key != "help":
-        return card
-    problem = next((b.text for b in card.blocks if isinstance(b, Text) and b.style is Style.WARN), "")
-    return answers.help_card(HELP, problem)
 
 
 def _begun(incoming: Incoming) -> str:

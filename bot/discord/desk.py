@@ -14,9 +14,11 @@ import discord
 
 from bot.chat.calling import Crew, approvers_of
 from bot.chat.feed import PlaceGone
+from bot.chat.idiom import Idiom
 from bot.chat.incoming import Attachment, Incoming, Reply
 from bot.chat.memory import ChatMemory
 from bot.discord.address import Address
+from bot.discord.commands import HELP
 from bot.discord.download import Chunks, download
 from bot.discord.errors import FAILURES, translated
 from bot.discord.layout import Layout, layout, nonce
@@ -30,6 +32,7 @@ from graph.deps import Run
 log = logging.getLogger(__name__)
 
 NAME = "discord"
+IDIOM = Idiom("server", "/intern run, with what you want in one sentence as its goal", HELP)
 _MOST_INTERACTIONS = 1_000  # then those that can no longer be answered are forgotten
 _TOLD_GONE = "gone:"  # in the store: that the run's conversation is gone was told
 
@@ -38,6 +41,7 @@ class DiscordDesk:
     """``approvers``: the entries of ``INTERN_APPROVERS``; ``chunks`` fetches an attachment."""
 
     name = NAME
+    idiom = IDIOM
 
     def __init__(
         self,

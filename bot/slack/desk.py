@@ -13,7 +13,9 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot.chat.calling import Crew, approvers_of
+from bot.chat.commands import HELP
 from bot.chat.feed import PlaceGone, SurfaceDown
+from bot.chat.idiom import Idiom
 from bot.chat.incoming import Attachment, Incoming, Reply
 from bot.chat.memory import ChatMemory
 from bot.chat.uploads import save
@@ -29,6 +31,7 @@ from graph.deps import Run
 log = logging.getLogger(__name__)
 
 NAME = "slack"
+IDIOM = Idiom("workspace", "write /intern and what you want in one sentence", HELP)
 DOWNLOAD_TIMEOUT_S = 300.0
 MEMBER_S = 600.0  # for how long I take myself to be in a channel without asking again
 _CHUNK_BYTES = 1 << 20
@@ -42,6 +45,7 @@ class SlackDesk:
     """``client_for`` gives a workspace's client; ``approvers``: the entries of ``INTERN_APPROVERS``."""
 
     name = NAME
+    idiom = IDIOM
 
     def __init__(
         self,

@@ -63,9 +63,10 @@ def offer_again(run_id: str, change: str, ended: bool) -> Card:
     )
 
 
-def runs_card(runs: Sequence[Run]) -> Card:
+def runs_card(runs: Sequence[Run], start: str) -> Card:
+    """``start``: how to start one here."""
     if not runs:
-        return told("No runs yet. Start one: write /intern and what you want in one sentence.")
+        return told(f"No runs yet. Start one: {start}.")
     rows = tuple((r.id, words.cut(r.title, 60), state_of(r), r.created_at[:10]) for r in runs[:SHOWN_RUNS])
     columns = (Column("Run"), Column("Task"), Column("State"), Column("Since"))
     more = len(runs) - SHOWN_RUNS

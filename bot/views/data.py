@@ -50,10 +50,8 @@ def _field(reading: Payload) -> str:
 
 
 def _value(reading: Payload) -> str:
-    """A file's name stands for its path, which only the one at that machine could use."""
     value = reading.text("value")
-    is_file = reading.text("field") in ("data", "paper", "base model") and value.startswith("/")
-    return value.rpartition("/")[2] if is_file else value
+    return words.file_name(value) if reading.text("field") in ("data", "paper", "base model") else value
 
 
 def _quoted(reading: Payload) -> str:

@@ -146,6 +146,11 @@ def cut(text: str, chars: int) -> str:
     return line if len(line) <= chars else line[: chars - 1].rstrip() + "…"
 
 
+def file_name(value: str) -> str:
+    """A file's name stands for its path, which only the one at that machine could use."""
+    return value.rpartition("/")[2] or value if value.startswith("/") else value
+
+
 def named(items: tuple[str, ...], most: int = 8) -> str:
     """``a, b, c and 69 more``."""
     shown = ", ".join(cut(item, 40) for item in items[:most])

@@ -328,6 +328,12 @@ def test_findings_come_with_the_gravest_first() -> None:
     assert card.tone is Tone.WARN
 
 
+def test_a_file_that_was_given_as_an_answer_is_shown_by_its_name() -> None:
+    log = story.until_the_plan()
+    log.decided(story.COMPUTE, "/home/intern/uploads/r7k2mc/d.csv", "Anna")
+    assert Text("→ d.csv (Anna)") in present(log.events)[f"question:{story.COMPUTE.id}"].blocks
+
+
 def test_suggestions_are_actions() -> None:
     (action,) = present(story.whole_run().events)["stress"].actions
     assert (action.label, action.value) == ("Train with typos", "suggestion:typos")

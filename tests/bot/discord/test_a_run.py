@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import discord
 import pytest
 from simcord.components import walk_components
@@ -179,6 +181,34 @@ async def test_an_attached_file_is_the_data(server: DiscordSurface) -> None:
         assert run.request.data is not None
         assert run.request.data.startswith(str(app.deps.home / "uploads" / run.id))
         assert not any(str(app.deps.home) in text for text in await server.messages())
+
+
+async def test_a_file_in_the_thread_answers_which_data_and_is_kept_with_the_run(
+    server: DiscordSurface,
+) -> None:
+    async with server.process() as app:
+        await server.start(SENTENCE)
+        await server.sees("Which data shall I use?")
+        await server.say("use this one", attachments=[("d.csv", CSV)])
+        await server.sees("Use d.csv")
+        (run,) = await app.dispatch.runs()
+        (kept,) = (app.deps.home / "uploads" / run.id).rglob("d.csv")
+        (answer,) = await app.deps.store.decisions(run.id)
+        assert answer.value == str(kept)
+        assert not any(str(app.deps.home) in text for text in await server.messages())
+
+
+async def test_a_run_on_a_file_that_was_deleted_here_is_not_trained_again(server: DiscordSurface) -> None:
+    async with server.process() as app:
+        await server.start("tell good from bad", file=("d.csv", CSV))
+        await server.press("approve", APPROVER)
+        await server.press("keep")
+        await server.sees("Done:")
+        (run,) = await app.dispatch.runs()
+        shutil.rmtree(app.deps.home / "uploads" / run.id)
+        await server.press("suggestion:fewer_epochs")
+        await server.is_told("attach it to a new request")
+        assert len(await app.dispatch.runs()) == 1
 
 
 async def test_a_mention_with_a_file_starts_a_run(server: DiscordSurface) -> None:

@@ -31,7 +31,7 @@ async def ask(server: DiscordSurface, path: str, who: str = ASKER, **options: An
         ("cancel", {"run": "r222222"}, "no run"),
         ("try", {"run": "r222222", "text": "x"}, "no run"),
         ("try", {"text": " "}, "No run belongs to this place"),
-        ("runs", {}, "No runs yet"),
+        ("runs", {}, "No runs yet. Start one: /intern run, with what you want"),
         ("help", {}, "Train on this file"),
         ("run", {"goal": "sort tickets", "minutes": -1.0}, "Minutes has to be a number"),
         ("run", {"goal": "sort tickets", "budget": -5.0}, "Budget has to be a number"),
@@ -220,7 +220,7 @@ async def test_a_run_of_another_server_is_not_shown(server: DiscordSurface) -> N
         (run,) = await app.dispatch.runs()
         result = await eve.slash(channel, "intern status", run=run.id)
         server.results["eve"] = [result]
-        await server.is_told("belongs to another workspace", "eve")
+        await server.is_told("belongs to another server", "eve")
         assert await eve.autocomplete(channel, "intern status", "run", "") == []
         edit = Claim("edit", run.id).dump()
         forged = dict(server.world.versions[server.world.all_messages()[0].id][-1])

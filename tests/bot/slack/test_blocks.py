@@ -112,7 +112,7 @@ def test_every_card_of_a_run_is_taken_in_full(native: bool) -> None:
         answers.refused("I know no run of that name: write /intern runs to see yours."),
         answers.help_card([("/intern status", "what it does")], "I don't know that word."),
         answers.offer_again("r7k2mc", "epochs=1", True),
-        answers.runs_card([]),
+        answers.runs_card([], "write /intern"),
         answers.predictions_card("r7k2mc", [{"text": "good", "label": "positive", "confidence": 0.4}]),
     ],
     ids=lambda card: card.key,
