@@ -26,6 +26,7 @@ _SPLITS = {
 _NOT_DATA = frozenset(
     {"dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json", "package.json"}
 )
+MAX_DEPTH = 32  # folders of a path
 MAX_PARTS = 64  # files of one data set
 TEXT_BYTES = (
     256 << 20
@@ -101,12 +102,29 @@ def _by_card(data: Sequence[str], card: Mapping[str, Any]) -> Chosen | None:
         if isinstance(entry, dict) and "path" in entry:
             patterns = entry["path"] if isinstance(entry["path"], list) else [entry["path"]]
             split = _SPLITS.get(str(entry.get("split", "train")))
-            found = [n for n in data if any(fnmatch.fnmatch(n, str(p)) for p in patterns)]
+            found = [n for n in data if any(matches(n, str(p)) for p in patterns)]
             if split and found:
                 parts.setdefault(split, []).extend(found)
     others = len(configs) - 1
     note = f"its configuration {str(config.get('config_name'))[:40]}, one of {len(configs)}" if others else ""
     return _with_train(parts, note) if parts else None
+
+
+def matches(path: str, pattern: str) -> bool:
+    """As the Hub reads a card's patterns: ``*`` stays within a folder, ``**`` stands for any number of them.
+
+    A pattern is a stranger's: each component is matched by itself, so that none takes for ever.
+    """
+    names, wanted = path.split("/"), pattern.removeprefix("./").split("/")
+    if max(len(names), len(wanted)) > MAX_DEPTH:
+        return False
+    here = {0}  # how many of the names may be used up by the components so far
+    for part in wanted:
+        if part == "**":
+            here = set(range(min(here), len(names) + 1)) if here else here
+        else:
+            here = {n + 1 for n in here if n < len(names) and fnmatch.fnmatchcase(names[n], part)}
+    return len(names) in here
 
 
 def _by_name(data: Sequence[str]) -> Chosen:

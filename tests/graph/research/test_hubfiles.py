@@ -83,6 +83,31 @@ def test_the_card_says_what_the_parts_are() -> None:
     assert choose_files(["a/x.csv", "b/y.csv"], card).files == {"train": ("a/x.csv", "b/y.csv")}
 
 
+@pytest.mark.parametrize(
+    ("pattern", "path", "found"),
+    [
+        ("*.csv", "train.csv", True),
+        ("*.csv", "old/train.csv", False),
+        ("data/train-*", "data/train-00000-of-00002.parquet", True),
+        ("data/train-*", "data/train-old/x.parquet", False),
+        ("./data/*.csv", "data/a.csv", True),
+        ("**/*.csv", "a/b/c.csv", True),
+        ("**/*.csv", "c.csv", True),
+        ("data/**", "data/a/b.csv", True),
+        ("data/**/train/*", "data/en/new/train/x.csv", True),
+        ("data/**/train/*", "data/en/new/test/x.csv", False),
+        ("data", "data/x.csv", False),
+        ("data/x.csv/*", "data/x.csv", False),
+        ("[ab].csv", "b.csv", True),
+        ("*a" * 40 + "b", "a" * 200, False),
+        ("**/" * 30 + "x", "a/" * 30 + "b", False),
+        ("**/" * 5000 + "x", "x", False),
+    ],
+)
+def test_patterns_of_a_card(pattern: str, path: str, found: bool) -> None:
+    assert hubfiles.matches(path, pattern) is found
+
+
 def test_parts_are_read_while_they_are_small_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hubfiles, "PARQUET_BYTES", 100)
     tests = tuple(f"data/test-0000{i}-of-00002.parquet" for i in range(2))
