@@ -109,13 +109,19 @@ class HubSource:
             self.folder.mkdir(parents=True, exist_ok=True)
             room(self.folder, 2 * bytes_of(info, chosen.paths))
         paths: dict[str, list[str]] = {}
-        sha256 = {}
+        coming = {}
         for split, parts in chosen.files.items():
             for number, file in enumerate(parts, 1):
                 name = split if number == 1 else f"{split}-{number}"
                 path = into / f"{repo.rpartition('/')[2]}-{name}{PurePosixPath(file).suffix}"
-                sha256[name] = await self._download(repo, str(info.sha), file, path, _sha256(info, file))
+                coming[name] = self._download(repo, str(info.sha), file, path, _sha256(info, file))
                 paths.setdefault(split, []).append(str(path))
+        came = await asyncio.gather(*coming.values(), return_exceptions=True)  # all end before one is told
+        sha256: dict[str, str] = {}
+        for name, result in zip(coming, came, strict=True):
+            if isinstance(result, BaseException):
+                raise result
+            sha256[name] = result
         return DataFiles(
             replace(candidate, revision=info.sha),
             {split: first for split, (first, *_) in paths.items()},

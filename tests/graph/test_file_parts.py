@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from graph.driver import Driver
-from graph.errors import StageFailed
+from graph.errors import SourceError, StageFailed
 from graph.names import EventType, RunStatus
 from graph.reproduce import reproduce
 from graph.research import hubfiles
@@ -61,6 +61,7 @@ async def trained(home: Path, hub: HubServer) -> AsyncIterator[tuple[Driver, Fak
 
 async def test_every_part_is_fetched_and_hashed(tmp_path: Path, hub: HubServer) -> None:
     hub.repos["dataset", "ada/reviews"].lfs = frozenset(PARTS)
+    hub.latency_s = 0.1  # so that parts that are asked for together are seen together
     found = source(tmp_path, hub)
     data = await found.fetch(await found.candidate("ada/reviews"), tmp_path / "raw")
     read = [Path(path).read_bytes() for path in data.files["train"]]
@@ -70,6 +71,16 @@ async def test_every_part_is_fetched_and_hashed(tmp_path: Path, hub: HubServer) 
     }  # fmt: skip
     assert data.left_out == {}
     assert data.official_test
+    assert 1 < hub.most_at_once <= 8
+
+
+async def test_a_part_that_cannot_be_had_is_named(tmp_path: Path, hub: HubServer) -> None:
+    hub.faults = [Fault("(HEAD|GET) .*train-00001.*", status=403, times=9)]
+    found = source(tmp_path, hub)
+    with pytest.raises(
+        SourceError, match=r"does not let you read the file data/train-00001-of-00003\.csv of ada/"
+    ):
+        await found.fetch(await found.candidate("ada/reviews"), tmp_path / "raw")
 
 
 async def test_a_part_that_breaks_off_resumes(tmp_path: Path, hub: HubServer) -> None:
