@@ -172,6 +172,18 @@ async def test_words_answer_a_question(surface: Surface) -> None:
         await surface.sees("Product reviews 2", times=2)
 
 
+async def test_data_that_cannot_be_had_is_a_question(surface: Surface) -> None:
+    async with surface.process():
+        await surface.start(f"{SENTENCE} Use the data set ada/gone.")
+        await surface.sees("neither a file here nor a data set's name")
+        await surface.press("retry")
+        await surface.sees("neither a file here nor a data set's name", times=2)
+        await surface.press("more")
+        await surface.sees("Found in the catalogue")
+        await surface.press("use:1")
+        await surface.sees("Train on")
+
+
 async def test_words_that_fit_nothing_are_answered(surface: Surface) -> None:
     async with surface.process():
         await up_to_the_plan(surface)
