@@ -12,6 +12,7 @@ from bot.console import blocks
 from bot.console.safe import one_line
 from bot.views import words
 from bot.views.payload import Payload
+from bot.views.predicted import predicted
 from graph.deps import Budgets, PublishFile, Run, Spend
 
 _STATUS_STYLES = {
@@ -21,8 +22,6 @@ _STATUS_STYLES = {
     "cancelled": "dim",
     "running": "cyan",
 }
-_TOP_SCORES = 3
-_UNLIKE = "This text is unlike what the model was trained on: do not trust the answer."
 
 
 def runs_table(runs: Sequence[Run]) -> Table:
@@ -98,23 +97,12 @@ def planned_files(target: str, files: Sequence[PublishFile]) -> RenderableType:
 
 
 def predictions(answers: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """For each text its label and confidence, the next likely labels, and a warning for text unlike the
-    training's.
-    """
+    """For each text what the model says, the next likely labels, and warnings."""
     parts: list[RenderableType] = []
-    for answer in map(Payload, answers):
-        confidence = answer.number("confidence")
-        sure = "" if confidence is None else f"  {100 * confidence:.1f} %"
-        label = answer.text("label") or ", ".join(answer.texts("label")) or "no label"
-        if (value := answer.number("label")) is not None:
-            label = words.number(value)
-        parts.append(blocks.line(f"{label}{sure}", "bold"))
-        parts.append(blocks.line(f"  “{words.cut(answer.text('text'), 200)}”", "dim"))
-        others = sorted(answer.part("scores").numbers().items(), key=lambda pair: -pair[1])[
-            1 : 1 + _TOP_SCORES
-        ]
-        if others:
-            parts.append(blocks.line("  then " + ", ".join(f"{n} {100 * p:.1f} %" for n, p in others), "dim"))
-        if answer.flag("unlike_training"):
-            parts.append(blocks.line(f"  {_UNLIKE}", "yellow"))
+    for said in (predicted(Payload(answer)) for answer in answers):
+        parts.append(blocks.line(said.line, "bold"))
+        parts.append(blocks.line(f"  “{words.cut(said.text, 200)}”", "dim"))
+        if said.others:
+            parts.append(blocks.line(f"  then {said.others}", "dim"))
+        parts += [blocks.line(f"  {warning}", "yellow") for warning in said.warnings]
     return Group(*parts)

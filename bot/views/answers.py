@@ -8,11 +8,11 @@ from typing import Any
 from bot.cards import Action, Bullets, Card, Column, Fields, Style, Table, Text, Tone
 from bot.views import words
 from bot.views.payload import Payload
+from bot.views.predicted import predicted
 from graph.deps import Run
 from graph.names import RunStatus
 
 SHOWN_RUNS = 15
-UNSURE = 0.5  # a confidence below is worth a word
 _TONES = {
     RunStatus.RUNNING: Tone.WORKING,
     RunStatus.WAITING: Tone.WAITING,
@@ -94,26 +94,13 @@ def status_card(run: Run) -> Card:
 def predictions_card(run_id: str, answers: Sequence[Mapping[str, Any]]) -> Card:
     """Label, confidence, and a warning where the text is unlike what the model was trained on."""
     blocks: list[Text | Fields | Bullets] = []
-    for answer in map(Payload, answers):
-        confidence = answer.number("confidence")
-        blocks.append(Text(words.cut(answer.text("text"), 300), Style.QUOTE))
-        blocks.append(Fields((("Answer", answer.text("label")), *_sure(confidence))))
-        warnings = []
-        if answer.flag("unlike_training"):
-            warnings.append("This text is unlike the training data: don't rely on the answer.")
-        if confidence is not None and confidence < UNSURE:
-            warnings.append("The model is not sure.")
-        if warnings:
-            blocks.append(Bullets(tuple(warnings), Style.WARN))
-    first = Payload(answers[0]) if answers else Payload({})
-    fallback = f"{first.text('label')} {_percent(first.number('confidence'))}".strip()
-    tone = Tone.WARN if any(isinstance(block, Bullets) for block in blocks) else Tone.GOOD
+    said = [predicted(Payload(answer)) for answer in answers]
+    for one in said:
+        rows = (("Answer", one.label), ("Confidence", one.confidence), ("Then", one.others))
+        blocks.append(Text(words.cut(one.text, 300), Style.QUOTE))
+        blocks.append(Fields(tuple((name, value) for name, value in rows if value)))
+        if one.warnings:
+            blocks.append(Bullets(one.warnings, Style.WARN))
+    tone = Tone.WARN if any(one.warnings for one in said) else Tone.GOOD
+    fallback = said[0].line if said else ""
     return Card("try", run_id, "The model says", tuple(blocks), tone=tone, fallback=fallback)
-
-
-def _sure(confidence: float | None) -> tuple[tuple[str, str], ...]:
-    return () if confidence is None else (("Confidence", _percent(confidence)),)
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.0f} %"

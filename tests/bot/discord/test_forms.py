@@ -125,7 +125,7 @@ async def test_a_model_is_tried_in_a_form(server: DiscordSurface) -> None:
         await server.press("keep")
         await server.sees("Done:")
         await submit(server, await form(server, "try"), words="does it work?")
-        await server.is_told("unlike the training data")
+        await server.is_told("unlike what the model was trained on")
         said = [
             text for text in [*server._private(ASKER), *await server.messages()] if "The model says" in text
         ]

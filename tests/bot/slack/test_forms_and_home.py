@@ -116,7 +116,7 @@ async def test_the_model_is_tried_by_button_and_by_command(office: SlackSurface)
         await office.slack.submit_modal(BOB, {"words": "works like a charm"})
         await office.sees("93 %")
         await office.slack.command(BOB, ML, f"try {run.id} works like a charm")
-        await office.is_told("unlike the training data", APPROVER)
+        await office.is_told("unlike what the model was trained on", APPROVER)
 
 
 async def test_a_change_after_the_plan_is_offered_as_a_new_run(office: SlackSurface) -> None:
