@@ -153,7 +153,7 @@ def _by_name(data: Sequence[str]) -> Chosen:
         if split:
             parts.setdefault(split, []).append(name)
     if not parts:
-        if len(names) > 1:
+        if len(_alike(names)) < len(names):
             shown = ", ".join(names[:4])
             return Chosen(
                 {},

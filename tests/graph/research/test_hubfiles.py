@@ -62,7 +62,11 @@ SHARDS = tuple(f"data/train-0000{i}-of-00004.parquet" for i in range(4))
         (("train-1.csv", "train-2.csv", "train-10.csv"), ("train-1.csv", "train-10.csv", "train-2.csv")),
         (("train/part0.jsonl", "train/part1.jsonl"), ("train/part0.jsonl", "train/part1.jsonl")),
         (("train/0000.json", "train/0001.json"), ("train/0000.json", "train/0001.json")),
-        (("rows-0.csv", "rows-1.csv"), ()),
+        (("rows-0.csv", "rows-1.csv"), ("rows-0.csv", "rows-1.csv")),
+        (
+            ("data/part-00000.jsonl", "data/part-00001.jsonl"),
+            ("data/part-00000.jsonl", "data/part-00001.jsonl"),
+        ),
     ],
 )
 def test_the_parts_of_a_split_are_taken_together(paths: tuple[str, ...], parts: tuple[str, ...]) -> None:
