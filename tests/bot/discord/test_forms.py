@@ -131,7 +131,7 @@ async def test_a_model_is_tried_in_a_form(server: DiscordSurface) -> None:
         ]
         assert len(said) == 1
         assert "Answer:** positive" in said[0]
-        assert "93 %" in said[0]
+        assert "93.0 %" in said[0]
 
 
 async def test_a_question_that_is_decided_opens_no_form(server: DiscordSurface) -> None:

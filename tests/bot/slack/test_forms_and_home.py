@@ -114,7 +114,7 @@ async def test_the_model_is_tried_by_button_and_by_command(office: SlackSurface)
         await office.slack.click(BOB, ended, "try")
         await office.slack.until(office.slack.modal)
         await office.slack.submit_modal(BOB, {"words": "works like a charm"})
-        await office.sees("93 %")
+        await office.sees("93.0 %")
         await office.slack.command(BOB, ML, f"try {run.id} works like a charm")
         await office.is_told("unlike what the model was trained on", APPROVER)
 
