@@ -82,7 +82,11 @@ def may_decide(
         return Allowed()
     what = "publish" if question.kind is DecisionKind.PUBLISH else "approve a price"
     if not approver:
-        named = "ask one of INTERN_APPROVERS" if rules.approvers else "name somebody in INTERN_APPROVERS"
+        named = (
+            "ask one of them (whoever runs the intern lists them in INTERN_APPROVERS)"
+            if rules.approvers
+            else "there is none yet; whoever runs the intern names them in INTERN_APPROVERS"
+        )
         return Refused(f"Only an approver can {what}: {named}.")
     if asked and _needs_two(rules, question):
         return Refused(

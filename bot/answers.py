@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import re
 
+from graph.names import DecisionKind
 from graph.state import Question
 
-_YES = {"y", "yes", "ok", "okay", "go", "sure", "ja", "oui", "approve", "👍", "🚀"}
+_YES = {"y", "yes", "ok", "okay", "go", "sure", "ja", "oui", "approve", "👍", "🚀"} | {
+    "yes please",
+    "yes, please",
+    "go ahead",
+    "please do",
+    "do it",
+}
 _DECLINES = ("cancel", "keep", "give_up", "without_llm")
+_COUNT = ("first", "second", "third", "fourth", "fifth")
+_ORDINAL = re.compile(
+    rf"(?:use |take |choose |pick )?(?:the )?(?P<number>{'|'.join(_COUNT)})(?: (?:one|(?P<data>data ?set|data)))?"
+)
 _NO = {"n", "no", "stop", "abort", "cancel", "nein", "non"}
 
 
@@ -18,15 +29,15 @@ def read_answer(question: Question, text: str) -> str | None:
     first choice, "no" the one to cancel.
     """
     said = text.strip()
-    low = said.casefold().rstrip(".!")
+    low = said.casefold().rstrip(" .!")
     values = [c.value for c in question.choices]
     for choice in question.choices:
         if low in (choice.value.casefold(), choice.label.casefold()):
             return choice.value
     if low.isdecimal() and 1 <= int(low) <= len(values):
         return values[int(low) - 1]
-    if (number := _ordinal(low)) is not None and number <= len(values):
-        return values[number - 1]
+    if counted := _counted(question, low):
+        return counted
     if low in _YES and values:
         return values[0]
     if low in _NO:
@@ -37,9 +48,16 @@ def read_answer(question: Question, text: str) -> str | None:
     return said if question.free_text and said else None
 
 
-def _ordinal(text: str) -> int | None:
-    match = re.fullmatch(
-        r"(?:use |take |choose |pick )?(?:the )?(first|second|third|fourth|fifth)(?: (?:one|data set|dataset))?",
-        text,
-    )
-    return ("first", "second", "third", "fourth", "fifth").index(match[1]) + 1 if match else None
+def _counted(question: Question, text: str) -> str | None:
+    """The choice that an ordinal means. Where data is asked for, data sets alone are counted; elsewhere, "the second
+    data set" means none."""
+    match = _ORDINAL.fullmatch(text)
+    if match is None:
+        return None
+    values = [c.value for c in question.choices]
+    if question.kind is DecisionKind.DATASET:
+        values = [value for value in values if value.startswith("use:")]
+    elif match["data"]:
+        return None
+    number = _COUNT.index(match["number"])
+    return values[number] if number < len(values) else None

@@ -220,7 +220,7 @@ class Dispatch:
         run = await self._store.run(run_id)
         question = run.question
         if question_id is not None and (held := await self._store.decision(question_id)):
-            raise AlreadyDecided(_already(held, question if held.interrupt_id == question_id else None))
+            raise AlreadyDecided(_already(held, await self._labels(run.id, question_id), question))
         if run.status is not RunStatus.WAITING or question is None:
             raise NotWaiting(f"Run {run.id} has no open question; it is {run.status}.")
         if question_id not in (None, question.id) and question.plan_hash is None:
@@ -239,9 +239,19 @@ class Dispatch:
             decision_for(question, run, value, actor, self._deps.at(), surface=surface, name=name)
         )
         if not won:
-            raise AlreadyDecided(_already(held, question))
+            raise AlreadyDecided(_already(held, {c.value: c.label for c in question.choices}, None))
         self._news.set()
         return held
+
+    async def _labels(self, run_id: str, question_id: str) -> dict[str, str]:
+        """What the choices of a question that was asked are called, by value."""
+        asked = (
+            event.payload.get("question") or {}
+            for event in await self._store.events(run_id)
+            if event.type is EventType.QUESTION_ASKED
+        )
+        choices = next((q.get("choices") or () for q in asked if q.get("id") == question_id), ())
+        return {choice["value"]: choice["label"] for choice in choices}
 
     async def cancel(
         self, run_id: str, *, actor: str, surface: str = "console", name: str = "", groups: Iterable[str] = ()
@@ -338,10 +348,11 @@ class Dispatch:
             await asyncio.sleep(POLL_S)
 
 
-def _already(held: Decision, question: Question | None) -> str:
-    labels = {c.value: c.label for c in question.choices} if question else {}
+def _already(held: Decision, labels: Mapping[str, str], now: Question | None) -> str:
+    """``now``: what the run asks by now, if anything."""
     said = labels.get(held.value, held.value)
-    return f"{held.who} already decided “{said[:80]}” at {held.at[11:16]} UTC on {held.at[:10]}."
+    next_ = f" The question now is: {now.text}" if now and now.id != held.interrupt_id else ""
+    return f"{held.who} already decided “{said[:80]}” at {held.at[11:16]} UTC on {held.at[:10]}.{next_}"
 
 
 def chosen_data(events: Sequence[Event]) -> dict[str, Any]:

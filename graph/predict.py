@@ -25,7 +25,7 @@ async def predict(
     """
     model = deps.run_dir(run_id) / "model"
     if not (model / "config.json").is_file():
-        raise StageFailed(f"Run {run_id} has no model yet.", f"`intern show {run_id}` says how far it is.")
+        raise StageFailed(f"Run {run_id} has no model, or none yet.", "Its status says how far it is.")
     return await ask_model(deps, run_id, model, texts, allow_unisolated=allow_unisolated)
 
 

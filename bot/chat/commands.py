@@ -7,11 +7,21 @@ A single word that is no subcommand is answered with the list, as no run can be 
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from bot.chat.incoming import Kind
 
 RUN_ID = re.compile(r"r[2-9a-hjkmnp-z]{6}")
+_SPACELESS_REQUEST = 5  # characters of a script without spaces that may be a request
+_SMALL_TALK = re.compile(
+    r"(?:(?:hi|hello|hey|hallo|hola|bonjour|good (?:morning|afternoon|evening)|there|intern"
+    r"|thanks|thank you|thx|danke|merci|gracias|ok|okay|cool|nice|great|sorry|bye|a lot|so much|very much)\b ?)+"
+    r"|(?:who|what) are you|what can (?:you|i) (?:do|say)(?: for me)?|how does (?:this|it) work"
+    r"|can you help(?: me)?|(?:please )?help(?: me)?(?: please)?"
+    r"|was kannst du|qué puedes hacer|que sais tu faire"
+)
+_SAY = "Say in a sentence what your texts are, and what a model should tell about them."
 _ALONE = {"help": Kind.HELP, "?": Kind.HELP, "runs": Kind.RUNS, "list": Kind.RUNS, "status": Kind.STATUS}
 _OF_A_RUN = {"status": Kind.STATUS, "show": Kind.STATUS, "cancel": Kind.CANCEL, "stop": Kind.CANCEL}
 
@@ -39,6 +49,15 @@ class Command:
     problem: str = ""
 
 
+def _says_nothing(said: str) -> bool:
+    """Whether no request can be in it: no letters, one word, or small talk. Chinese and its like write no spaces."""
+    if not any(char.isalpha() for char in said):
+        return True
+    spaceless = sum(unicodedata.east_asian_width(char) == "W" and char.isalpha() for char in said)
+    bare = " ".join(re.findall(r"[\w'’-]+", said.casefold()))
+    return spaceless < _SPACELESS_REQUEST and (" " not in bare or _SMALL_TALK.fullmatch(bare) is not None)
+
+
 def read_command(text: str) -> Command | None:
     """``None`` for no text at all: a form is what helps then."""
     said = text.strip()
@@ -53,10 +72,8 @@ def read_command(text: str) -> Command | None:
             return Command(
                 Kind.HELP, problem=f"Which run? Write `/intern {low} RUN`; `/intern runs` lists them."
             )
-        if re.fullmatch(r"[\w-]+", word):
-            return Command(
-                Kind.HELP, problem=f"“{word[:40]}” is no command of mine, and too short for a request."
-            )
+    if _says_nothing(said):
+        return Command(Kind.HELP, problem=f"I can make nothing of “{said[:40]}”. {_SAY}")
     first, _, words = rest.partition(" ")
     names_run = RUN_ID.fullmatch(first.strip("`")) is not None
     if low == "try" and names_run:

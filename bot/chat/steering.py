@@ -21,7 +21,13 @@ _STOP = re.compile(
     r"(?:please )?(?:cancel|stop|abort|abbrechen|annuler)(?: (?:it|this|the)(?: run)?)?(?:,? please)?"
 )
 _WHY = re.compile(r"why\b.{0,80}|how come\b.{0,80}|explain\b.{0,40}|warum\b.{0,40}|pourquoi\b.{0,40}")
-_STATUS = re.compile(r"status|how far (?:are you|is it)|progress|any news|update")
+_STATUS = re.compile(
+    r"(?:what(?:'s| is) the )?(?:status|progress|news)|any (?:news|progress)|update|how far (?:are you|is it)"
+    r"|how(?:'s| is| are) (?:it|this|that|things|you)(?: going| doing| coming along)?"
+    r"|(?:are you|is it|is this) (?:still )?(?:done|finished|ready|stuck|there|alive|running|working)(?: yet| now)?"
+    r"|how (?:long|much longer)\b.{0,40}|when\b.{0,40}\b(?:done|finished|ready)"
+    r"|what(?:'s| is| are you) (?:happening|doing|going on)"
+)
 _HELP = re.compile(r"help|\?|what can (?:i|you) (?:say|do)")
 _TRY = re.compile(r"(?:try|predict|classify)\s*[:：]\s*(?P<text>.+)", re.DOTALL)
 _OTHER_DATA = re.compile(r".*\b(?:other|another|second|third|first|different) (?:one|data ?set|data)\b.*")
@@ -29,6 +35,14 @@ _DATA_NAME = re.compile(
     r"(?:use |take )?(?P<name>[\w.~/\\-]*(?:[/\\][\w.-]+|\.(?:csv|tsv|jsonl|json|parquet|txt))\S*)"
 )
 _PLACE = re.compile(r"(?:to )?(?P<place>(?:hub|folder):\S.*)")
+
+
+_LIKE_A_CHANGE = re.compile(r"[=\d]|\b(?:change|make|use|set|with|without|more|less|fewer)\b", re.IGNORECASE)
+_OWN = {
+    DecisionKind.COMPUTE: "; or with a change, such as “epochs=2” or “make it faster”",
+    DecisionKind.DATASET: "; or with “the second one”, a file, or a Hub data set such as owner/name",
+    DecisionKind.PUBLISH: "; or with a place, such as hub:owner/name",
+}
 
 
 class Intent(StrEnum):
@@ -41,6 +55,14 @@ class Intent(StrEnum):
     WISH = "wish"  # a change for the plan that is not made yet
     AGAIN = "again"  # a change that needs a new run
     UNCLEAR = "unclear"
+
+
+_COMMANDS = (
+    (_STOP, Intent.CANCEL),
+    (_WHY, Intent.WHY),
+    (_STATUS, Intent.STATUS),
+    (_HELP, Intent.HELP),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +78,21 @@ def steer(text: str, run: Run, *, has_file: bool = False) -> Steer:
     said = " ".join(text.split())
     low = said.casefold().rstrip(" .!?") or said.casefold()
     question = run.question if run.status is RunStatus.WAITING else None
-    if question and (answer := _answer(question, text.strip(), has_file)):
+    command = next((intent for pattern, intent in _COMMANDS if pattern.fullmatch(low)), None)
+    answer = _answer(question, text.strip(), has_file) if question else None
+    if question and answer and (command is None or answer in {c.value for c in question.choices}):
         return Steer(Intent.ANSWER, answer)
-    for pattern, intent in (
-        (_STOP, Intent.CANCEL),
-        (_WHY, Intent.WHY),
-        (_STATUS, Intent.STATUS),
-        (_HELP, Intent.HELP),
-    ):
-        if pattern.fullmatch(low):
-            return Steer(intent)
+    if command is not None:
+        return Steer(command)
     if match := _TRY.fullmatch(text.strip()):
         return Steer(Intent.TRY, match["text"].strip())
     if said and not isinstance(read_change(said), str):
         return _change(run, said)
-    if question is None and _OTHER_DATA.fullmatch(low):
+    if (question is None or question.kind is not DecisionKind.DATASET) and _OTHER_DATA.fullmatch(low):
+        first = "" if run.status.ended else "cancel it and "
         return Steer(
             Intent.UNCLEAR,
-            "The data of this run is chosen already: cancel it and start again with other data.",
+            f"The data of this run is chosen already: {first}start again with other data.",
         )
     return Steer(Intent.UNCLEAR, _complaint(question, said))
 
@@ -110,9 +129,10 @@ def _change(run: Run, said: str) -> Steer:
 def _complaint(question: Question | None, said: str) -> str:
     if question is None:
         return "I can't read an instruction in that. You can write: why? · status · cancel · make it smaller · help."
-    if question.kind is DecisionKind.COMPUTE and said:
+    if question.kind is DecisionKind.COMPUTE and _LIKE_A_CHANGE.search(said):
         change = read_change(said)
         if isinstance(change, str):
             return change
     names = ", ".join(f"“{c.label}”" for c in question.choices)
-    return f"I can't read an answer in that. Answer with one of: {names}."
+    own = _OWN.get(question.kind, "") if question.free_text else ""
+    return f"I can't read an answer in that. Answer with one of: {names}{own}."

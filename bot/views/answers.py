@@ -20,6 +20,11 @@ _TONES = {
     RunStatus.FAILED: Tone.BAD,
     RunStatus.CANCELLED: Tone.WARN,
 }
+_OVER = {
+    RunStatus.DONE: "It is done. Ask the model with “try: a text”.",
+    RunStatus.FAILED: "It did not work; the last message of its thread says why.",
+    RunStatus.CANCELLED: "It was cancelled; what was made is kept.",
+}
 
 
 def told(text: str, tone: Tone = Tone.NEUTRAL, title: str = "") -> Card:
@@ -83,9 +88,8 @@ def state_of(run: Run) -> str:
 
 
 def status_card(run: Run) -> Card:
-    text = {RunStatus.WAITING: f"It waits for an answer: {run.question.text if run.question else ''}"}.get(
-        run.status, f"{state_of(run)}."
-    )
+    waits = f"It waits for an answer: {run.question.text if run.question else ''}"
+    text = {RunStatus.WAITING: waits, **_OVER}.get(run.status, f"{state_of(run)}.")
     return Card(
         "status", run.id, f"{run.id}: {run.title}", (Text(text),), tone=_TONES[run.status], fallback=text
     )

@@ -26,7 +26,7 @@ def task_understood(story: Story, payload: Payload) -> Story:
     task = payload.part("task")
     title = task.text("title") or story.title
     understood = tuple(f"{_field(r)}: {_value(r)}" + _quoted(r) for r in task.parts("understood"))
-    assumed = tuple(f"{_field(r)}: {r.text('value')}" + _because(r) for r in task.parts("assumed"))
+    assumed = tuple(f"{_field(r)}: {_value(r)}" + _because(r) for r in task.parts("assumed"))
     return story.but(title=title).card(
         TASK,
         "What I understood",
@@ -51,6 +51,8 @@ def _field(reading: Payload) -> str:
 
 def _value(reading: Payload) -> str:
     value = reading.text("value")
+    if reading.text("field") == "metric":
+        return words.metric_name(value)
     return words.file_name(value) if reading.text("field") in ("data", "paper", "base model") else value
 
 

@@ -23,6 +23,9 @@ RUN = "r7k2m9x"
         ("try to sort our tickets by intent", Kind.START, "", "try to sort our tickets by intent"),
         ("cancel culture: sort tweets by stance", Kind.START, "", "cancel culture: sort tweets by stance"),
         ("status updates sorted by topic please", Kind.START, "", "status updates sorted by topic please"),
+        ("hello world texts: sort by mood", Kind.START, "", "hello world texts: sort by mood"),
+        ("训练一个模型区分正面和负面评论", Kind.START, "", "训练一个模型区分正面和负面评论"),
+        ("Сортируй отзывы по тональности", Kind.START, "", "Сортируй отзывы по тональности"),
     ],
 )
 def test_commands_and_sentences_are_told_apart(text: str, kind: Kind, run_id: str, rest: str) -> None:
@@ -32,7 +35,22 @@ def test_commands_and_sentences_are_told_apart(text: str, kind: Kind, run_id: st
 
 
 @pytest.mark.parametrize(
-    "text", ["cancel", "try", f"try {RUN}", "cancel something", "frobnicate", "dashboard"]
+    "text",
+    [
+        *("cancel", "try", f"try {RUN}", "cancel something", "frobnicate", "dashboard"),
+        *(
+            "🎉🎉🎉",
+            "?!",
+            "12345",
+            "hello",
+            "hi there",
+            "Thanks!",
+            "thank you so much",
+            "who are you?",
+            "¿Qué puedes hacer?",
+        ),
+        *("Привет", "你好", "¿Qué puedes hacer?", "what can you do for me?"),
+    ],
 )
 def test_what_starts_nothing_says_why(text: str) -> None:
     read = read_command(text)

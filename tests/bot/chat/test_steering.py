@@ -54,6 +54,19 @@ DONE = run(RunStatus.DONE, Stage.DONE)
     [
         ("use the second data set", CHOOSING, Intent.ANSWER, "use:2"),
         ("1", CHOOSING, Intent.ANSWER, "use:1"),
+        ("the third one", CHOOSING, Intent.UNCLEAR, None),
+        ("use the second data set", PLANNED, Intent.UNCLEAR, None),
+        ("the second data set", PUBLISHING, Intent.UNCLEAR, None),
+        ("yes, please!", PLANNED, Intent.ANSWER, "approve"),
+        ("yes please?", PLANNED, Intent.UNCLEAR, None),
+        ("how long will it take?", PLANNED, Intent.STATUS, ""),
+        ("🎉", PLANNED, Intent.UNCLEAR, None),
+        ("status", ASKED, Intent.STATUS, ""),
+        ("what can you do?", ASKED, Intent.HELP, ""),
+        ("How is it going?", TRAINING, Intent.STATUS, ""),
+        ("are you stuck?", TRAINING, Intent.STATUS, ""),
+        ("when will you be done?", TRAINING, Intent.STATUS, ""),
+        ("how is your dog", TRAINING, Intent.UNCLEAR, None),
         ("yes please.csv", CHOOSING, Intent.UNCLEAR, None),
         ("use PolyAI/banking77", CHOOSING, Intent.ANSWER, "PolyAI/banking77"),
         ("tickets.csv", CHOOSING, Intent.ANSWER, "tickets.csv"),
@@ -92,7 +105,21 @@ def test_an_attached_file_answers_which_data() -> None:
     assert steer("", CHOOSING, has_file=True).intent is Intent.ANSWER
 
 
+def test_an_answer_to_the_question_before_is_told_so() -> None:
+    assert steer("use the second data set", PLANNED).text == (
+        "The data of this run is chosen already: cancel it and start again with other data."
+    )
+    assert "cancel" not in steer("use other data", DONE).text
+
+
+def test_no_change_is_looked_for_in_small_talk() -> None:
+    said = steer("maybe", PLANNED).text
+    assert "“Train for $1.00”, “Change”, “Cancel”; or with a change, such as “epochs=2”" in said
+    assert "batch_size" in steer("change the colour", PLANNED).text
+
+
 def test_what_is_unclear_says_what_could_be_said() -> None:
+    assert "“the second one”, a file, or a Hub data set" in steer("the fifth", CHOOSING).text
     assert "Keep it here" in steer("hm", PUBLISHING).text
     assert "why?" in steer("hm", DONE).text
 

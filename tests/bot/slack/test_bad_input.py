@@ -27,7 +27,7 @@ async def told(office: SlackSurface, user: str = ALICE) -> str:
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        ("frobnicate", "no command of mine"),
+        ("frobnicate", "I can make nothing of “frobnicate”"),
         ("cancel", "Which run?"),
         ("cancel nonsense", "no run's name"),
         ("status r222222", "no run"),
