@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import shutil
 from collections.abc import Sequence
@@ -88,7 +89,7 @@ class PaperSource:
 
     async def licences(self, urls: Sequence[str]) -> tuple[Linked, ...]:
         """Of repositories on the Hub and on GitHub; others are named as not looked up."""
-        return tuple([await self._licence(url) for url in urls[:LOOKED_UP]])
+        return tuple(await asyncio.gather(*(self._licence(url) for url in urls[:LOOKED_UP])))
 
     async def _licence(self, url: str) -> Linked:
         host, _, path = url.removeprefix("https://").partition("/")
