@@ -22,7 +22,7 @@ from graph.understanding.read import Understanding, understand
 from graph.understanding.text import clean
 
 MAX_CHARS = 4_000  # of the request
-MAX_OUTPUT_TOKENS = 400
+MAX_OUTPUT_TOKENS = 4_000  # what a model thinks before it answers counts too
 MAX_LABELS = 20
 NEUTRAL = "Sort texts by topic."
 _PHRASE = re.compile(r"[^\W\d_][\w' -]{1,59}")

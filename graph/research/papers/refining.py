@@ -22,7 +22,7 @@ from remote.numerals import number, numbers_in
 from remote.quotes import normal, that_stand
 
 MAX_PROMPT_CHARS = 120_000  # some 30,000 tokens: a paper of 25 pages with its appendix
-MAX_OUTPUT_TOKENS = 6_000
+MAX_OUTPUT_TOKENS = 16_000  # what a model thinks before it answers counts too
 _WHOLE = ("epochs", "batch_size", "max_length", "warmup_steps", "seeds")
 _ERRORS = ("rmse", "mae")  # metrics that are no shares
 
