@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from remote.backend import BackendError, Need
 from remote.backends.modal_errors import Deadlines, Refusal, calling
+from remote.backends.modal_runner import EVENTS_BYTES
 from remote.backends.modal_store import Store
 from remote.protocol import FailureKind, JobEvent, JobEventType, decode, decode_all
 from remote.sandbox import verdict
@@ -131,14 +132,14 @@ class Following:
 
     async def _kept(self) -> list[JobEvent] | None:
         """The events, as far as they were not heard, of a job whose last word was found out."""
-        written = await self._store.read(f"control/{self._key}/events.jsonl")
+        written = await self._store.read(f"control/{self._key}/events.jsonl", at_most_bytes=EVENTS_BYTES)
         return None if written is None else await _decoded(written, self._seen)
 
     async def _left(self) -> list[JobEvent] | None:
         """The events, as far as they were not heard, of a job that ended under its supervisor's eyes."""
         if await self._store.read(f"jobs/{self._key}/exit.json") is None:
             return None
-        written = await self._store.read(f"jobs/{self._key}/events.jsonl")
+        written = await self._store.read(f"jobs/{self._key}/events.jsonl", at_most_bytes=EVENTS_BYTES)
         return None if written is None else await _decoded(written, self._seen)
 
     async def _is_over(self) -> bool:
@@ -242,7 +243,7 @@ class Following:
         path = f"control/{self._key}/events.jsonl"
         if await self._store.put_once(path, text.encode()):
             return word
-        written = await self._store.read(path)
+        written = await self._store.read(path, at_most_bytes=EVENTS_BYTES)
         if written is None:
             detail = f"The events of the job {self._key!r} were removed while they were read."
             raise BackendError(FailureKind.UNKNOWN, detail, "Start the step again.")

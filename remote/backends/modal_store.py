@@ -88,11 +88,13 @@ class Store:
         self.jobs = jobs
         self.shared = shared
 
-    async def read(self, path: str, volume: modal.Volume | None = None) -> bytes | None:
-        """A whole small file."""
+    async def read(
+        self, path: str, volume: modal.Volume | None = None, *, at_most_bytes: int = 0
+    ) -> bytes | None:
+        """A whole file: a small one, or one that is given the time for ``at_most_bytes``."""
         chunks: list[bytes] = []
         try:
-            async with calling("reading a job's folder", CALL_S):
+            async with calling("reading a job's folder", CALL_S + at_most_bytes / BYTES_PER_S):
                 async for chunk in (volume or self.jobs).read_file.aio(path):
                     chunks.append(chunk)  # noqa: PERF401 - an async comprehension hides the error's place
         except FileNotFoundError:
@@ -113,7 +115,7 @@ class Store:
         """Write ``path`` unless it exists: of several writers the first wins. Whether this was the first."""
         try:
             async with (
-                calling("writing to a job's folder", CALL_S),
+                calling("writing to a job's folder", CALL_S + len(data) / BYTES_PER_S),
                 (volume or self.jobs).batch_upload() as batch,
             ):
                 batch.put_file(BytesIO(data), path)
