@@ -14,7 +14,10 @@ from graph.research.localfile import SUFFIXES
 
 MAX_BYTES = 500_000_000
 PAPER = ".pdf"
-_KINDS = "Attach a CSV, TSV, JSONL or Parquet file with one text column and one label column; a paper beside it as PDF."
+_KINDS = (
+    "Attach a CSV, TSV, JSONL, Parquet or Excel file with one text column and one label column; "
+    "a paper beside it as PDF."
+)
 
 
 def is_data(name: str) -> bool:

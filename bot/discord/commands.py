@@ -99,7 +99,7 @@ def _add_run(bot: InternBot, group: app_commands.Group) -> None:
     @app_commands.describe(
         goal="what the texts are, and what the model should tell about them",
         data="a data set of the Hub such as owner/name; empty: I look for one",
-        file="your data: CSV, TSV, JSONL or Parquet",
+        file="your data: CSV, TSV, JSONL, Parquet or Excel",
         metric="what matters most",
         budget="US dollars at most; 0 spends nothing; empty: I ask before each dollar",
         minutes="minutes of training at most",
@@ -131,7 +131,9 @@ def _train_on_file(bot: InternBot) -> app_commands.ContextMenu:
     async def train_on_file(interaction: Interaction, message: discord.Message) -> None:
         file = read.data_file(message.attachments)
         if file is None:
-            said = "That message has no file that I can read. Attach a CSV, TSV, JSONL or Parquet file."
+            said = (
+                "That message has no file that I can read. Attach a CSV, TSV, JSONL, Parquet or Excel file."
+            )
             await bot.take(interaction, replace(read.base(interaction, Kind.HELP), text=said))
             return
         await bot.send_form(interaction, modals.start(f"{message.channel.id}/{message.id}", file.name))

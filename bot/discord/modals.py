@@ -79,7 +79,9 @@ def _metric() -> ui.Label[Any]:
     return ui.Label(text="What matters most?", component=select)
 
 
-def _upload(description: str = "CSV, TSV, JSONL or Parquet, with a text and a label column") -> ui.Label[Any]:
+def _upload(
+    description: str = "CSV, TSV, JSONL, Parquet or Excel, with a text and a label column",
+) -> ui.Label[Any]:
     upload: ui.FileUpload[Any] = ui.FileUpload(custom_id="file", required=False, min_values=0, max_values=1)
     described = short_line(description, _DESCRIPTION_UNITS)
     return ui.Label(text="Or a file of your own", description=described, component=upload)

@@ -105,7 +105,7 @@ def _input(
 
 
 def _upload() -> Json:
-    kinds = ["csv", "tsv", "jsonl", "json", "parquet", "txt"]
+    kinds = ["csv", "tsv", "jsonl", "json", "parquet", "txt", "xlsx"]
     element = {"type": "file_input", "action_id": "value", "filetypes": kinds, "max_files": 1}
     label = rich.plain("Or a file of your own", 100)
     return {"type": "input", "block_id": "file", "optional": True, "label": label, "element": element}

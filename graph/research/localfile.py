@@ -18,10 +18,11 @@ from graph.names import FailureKind
 from graph.research.disk import disk_errors, room
 from graph.state import Candidate, DataFiles, ModelChoice, TaskSpec
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet")
+_TEXT = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json")
+SUFFIXES = (*_TEXT, *(f"{suffix}.gz" for suffix in _TEXT), ".parquet", ".xlsx")
 MAX_BYTES = 2 << 30
 _CHUNK_BYTES = 1 << 20
-_KINDS = "Give the path of a CSV, TSV, JSONL or Parquet file."
+_KINDS = "Give the path of a CSV, TSV, JSONL, Parquet or Excel (.xlsx) file."
 
 
 class LocalFileSource:

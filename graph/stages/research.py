@@ -103,7 +103,7 @@ async def _candidates(
             return (found,), f"You named {found.id}.", True
     raise SourceError(
         f"{wanted!r} is neither a file here nor a data set's name.",
-        "Give the path of a CSV, TSV, JSONL or Parquet file, or a Hub id such as owner/name.",
+        "Give the path of a CSV, TSV, JSONL, Parquet or Excel file, or a Hub id such as owner/name.",
     )
 
 
@@ -131,7 +131,7 @@ async def _search(
         notes.append(f"The {source.name} has nothing {'else ' if skip else ''}that fits{_reasons(found)}.")
     raise SourceError(
         " ".join([*notes, "There are no others." if skip else "I found no data for this task."]),
-        "Give your own: a CSV, TSV, JSONL or Parquet file with one text column and one label column.",
+        "Give your own: a CSV, TSV, JSONL, Parquet or Excel file with one text column and one label column.",
         refused.kind if refused else None,
     )
 

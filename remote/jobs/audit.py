@@ -134,7 +134,7 @@ def _read(audit: Audit) -> Raw:
         if split in SPLITS
     }
     if not tables:
-        raise Blocked("no_file", "No file was given: name a CSV, TSV, JSONL or Parquet file.")
+        raise Blocked("no_file", "No file was given: name a CSV, TSV, JSONL, Parquet or Excel file.")
     if len(tables) == 1:
         tables = {"train": next(iter(tables.values()))}
     lead = tables.get("train") or next(iter(tables.values()))

@@ -35,7 +35,7 @@ _BINARY = (
     (b"\xff\xd8\xff", "a JPEG picture"),
     (b"GIF8", "a GIF picture"),
     (b"%PDF", "a PDF document"),
-    (b"PK\x03\x04", "a ZIP archive or an Excel file"),
+    (b"PK\x03\x04", "a ZIP archive"),
     (b"\xd0\xcf\x11\xe0", "an old Excel or Word file"),
     (b"SQLite format 3\x00", "an SQLite database"),
     (b"BZh", "a bzip2 archive"),
@@ -59,12 +59,10 @@ def refuse_binary(data: bytes, name: str) -> None:
     """Raises JobError (``data_error``) for well-known formats that are not tables, whatever the name."""
     for magic, words in _BINARY:
         if data.startswith(magic):
-            advice = (
-                "unpack it" if "archive" in words and "Excel" not in words else "export the table from it"
-            )
+            advice = "unpack it" if "archive" in words else "export the table from it"
             raise JobError(
                 FailureKind.DATA_ERROR,
-                f"{name} is {words}, not a table: {advice} and give me a CSV, TSV, JSONL or Parquet file.",
+                f"{name} is {words}, not a table: {advice} and give me a CSV, TSV, JSONL, Parquet or Excel file.",
             )
 
 
@@ -76,7 +74,7 @@ def decode_text(data: bytes, name: str) -> Decoded:
     if len(_CONTROL.findall(sample)) > BINARY_SHARE * len(sample) or decoded.replaced > 0.1 * len(data):
         raise JobError(
             FailureKind.DATA_ERROR,
-            f"{name} is a binary file, not a table: give me a CSV, TSV, JSONL or Parquet file.",
+            f"{name} is a binary file, not a table: give me a CSV, TSV, JSONL, Parquet or Excel file.",
         )
     return decoded
 

@@ -40,7 +40,7 @@ def run(config: Mapping[str, Any], emit: Emitter) -> Mapping[str, Any]:
     del emit
     tables = {split: read_parts(paths) for split, paths in config["files"].items()}
     if not tables:
-        raise error("No file was given: name a CSV, TSV, JSONL or Parquet file.")
+        raise error("No file was given: name a CSV, TSV, JSONL, Parquet or Excel file.")
     first = next(iter(tables.values()))
     rows = sum(len(table.frame) for table in tables.values())
     columns = [describe(name, first.frame[name]) for name in first.frame.columns]

@@ -1,4 +1,4 @@
-"""Reads a raw file into a table, whatever it is: CSV and its kin, JSON lines, a JSON array, Parquet.
+"""Reads a raw file into a table, whatever it is: CSV and its kin, JSON lines, a JSON array, Parquet, Excel.
 
 Decisions
 - The content decides about the format, the name is only a hint: users rename files.
@@ -31,6 +31,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from remote.jobs import excel
 from remote.jobs.encodings import decode_text, refuse_binary
 from remote.jobs.headers import clean_names, has_header, is_known_name
 from remote.protocol import FailureKind, JobError
@@ -52,7 +53,7 @@ class Table:
     """``frame``: one object column of cells for each column of the file, in the file's order."""
 
     frame: pd.DataFrame
-    format: str  # "csv", "jsonl", "json", "parquet"
+    format: str  # "csv", "jsonl", "json", "parquet", "xlsx"
     encoding: str | None = None
     delimiter: str | None = None
     notes: Mapping[str, int] = field(default_factory=dict)  # what was mended while reading -> how often
@@ -65,7 +66,7 @@ def read_parts(paths: Path | str | Sequence[Path | str]) -> Table:
         return read_table(paths)
     tables = [read_table(path) for path in paths]
     if not tables:
-        raise _error("No file was given: name a CSV, TSV, JSONL or Parquet file.")
+        raise _error("No file was given: name a CSV, TSV, JSONL, Parquet or Excel file.")
     names = list(dict.fromkeys(name for table in tables for name in table.frame.columns))
     columns = [
         [cell for table in tables for cell in table.frame.get(name, [None] * len(table.frame))]
@@ -92,14 +93,25 @@ def read_table(path: Path | str) -> Table:
         raise _error(f"The file {path.name} cannot be read ({error.strerror}): check it.") from None
     if head.startswith(b"PAR1"):
         return _parquet(path)
+    if head.startswith(b"PK\x03\x04") and excel.is_workbook(path):
+        return _workbook(path)
     refuse_binary(head, path.name)
     data = _bytes(path, head)
     if not data.strip(b"\x00 \t\r\n\xef\xbb\xbf\xff\xfe"):
         raise _error(f"The file {path.name} is empty: give me a file with one text and one label column.")
-    table = _text(data, path)
+    return _with_rows(_text(data, path), path)
+
+
+def _with_rows(table: Table, path: Path) -> Table:
     if len(table.frame) == 0:
         raise _error(f"The file {path.name} has a header but no rows: add rows.")
     return table
+
+
+def _workbook(path: Path) -> Table:
+    notes = Counter[str]()
+    rows = excel.read_rows(path, notes)
+    return _with_rows(Table(_frame_of_rows(rows, notes), "xlsx", notes=_kept(notes)), path)
 
 
 def _bytes(path: Path, head: bytes) -> bytes:
@@ -222,6 +234,11 @@ def _delimited(text: str, name: str, notes: Counter[str]) -> tuple[pd.DataFrame,
     rows = [row for row in _records(text, delimiter or "\x1f", quoting) if any(cell.strip() for cell in row)]
     if not rows:
         raise _error(f"The file {name} is empty: give me a file with one text and one label column.")
+    return _frame_of_rows(rows, notes), delimiter
+
+
+def _frame_of_rows(rows: Sequence[list[str]], notes: Counter[str]) -> pd.DataFrame:
+    """``rows``: at least one; the first may be a header."""
     width = Counter(map(len, rows)).most_common(1)[0][0]
     header = has_header(rows[0], rows[1:1001])
     # A header may lack the name of an index column, as R writes it.
@@ -236,7 +253,7 @@ def _delimited(text: str, name: str, notes: Counter[str]) -> tuple[pd.DataFrame,
     columns = [[_csv_cell(cell) for cell in column] for column in zip(*padded, strict=True)] if padded else []
     if not columns:
         columns = [[] for _ in range(width)]
-    return _frame(clean_names([*names, *[""] * (width - len(names))]), columns), delimiter
+    return _frame(clean_names([*names, *[""] * (width - len(names))]), columns)
 
 
 def _csv_cell(cell: str) -> str | None:

@@ -232,11 +232,11 @@ def test_gzip_is_unpacked(tmp_path: Path) -> None:
         (codecs.BOM_UTF8, "empty"),
         (b"text,label\n", "no rows"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4, "PNG picture"),
-        (b"PK\x03\x04" + bytes(100), "Excel"),
+        (b"PK\x03\x04" + bytes(100), "ZIP archive"),
         (b"PAR1" + bytes(40), "damaged"),
         (bytes(i * 7919 % 251 for i in range(5000)), "binary file"),
     ],
-    ids=["empty", "blank", "mark", "header", "picture", "excel", "parquet", "noise"],
+    ids=["empty", "blank", "mark", "header", "picture", "archive", "parquet", "noise"],
 )
 def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "x.csv"
