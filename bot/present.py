@@ -69,7 +69,8 @@ def _card(view: Callable[[Story, Payload], Story]) -> Callable[[Story, Event], S
 def _root(story: Story, news: str = "", doing: str = "") -> Story:
     title = story.title or words.cut(story.sentence, 60) or "A run"
     doing = doing or (words.STAGES[story.stage] if story.stage else "Starting")
-    label = {StepState.WAITING: f"waiting for an answer ({doing.lower()})", StepState.DONE: "done"}.get(
+    about = "" if story.stage is Stage.NEEDS_HUMAN else f" ({doing.lower()})"
+    label = {StepState.WAITING: f"waiting for an answer{about}", StepState.DONE: "done"}.get(
         story.step_state, doing
     )
     job = Progress(story.job_done, story.job_total, story.job_label) if story.job_label else None

@@ -50,12 +50,16 @@ class Command:
 
 
 def _says_nothing(said: str) -> bool:
-    """Whether no request can be in it: no letters, one word, or small talk. Chinese and its like write no spaces."""
+    """Whether no request can be in it: no letters, or one word. Chinese and its like write no spaces."""
     if not any(char.isalpha() for char in said):
         return True
     spaceless = sum(unicodedata.east_asian_width(char) == "W" and char.isalpha() for char in said)
-    bare = " ".join(re.findall(r"[\w'’-]+", said.casefold()))
-    return spaceless < _SPACELESS_REQUEST and (" " not in bare or _SMALL_TALK.fullmatch(bare) is not None)
+    return spaceless < _SPACELESS_REQUEST and " " not in _bare(said)
+
+
+def _bare(said: str) -> str:
+    """Its words alone."""
+    return " ".join(re.findall(r"[\w'’-]+", said.casefold()))
 
 
 def read_command(text: str) -> Command | None:
@@ -70,18 +74,20 @@ def read_command(text: str) -> Command | None:
             return Command(_ALONE[low])
         if low in ("cancel", "stop", "try", "show"):
             return Command(
-                Kind.HELP, problem=f"Which run? Write `/intern {low} RUN`; `/intern runs` lists them."
+                Kind.HELP, problem=f"Which run? Write “/intern {low} RUN”; “/intern runs” lists them."
             )
+    if _SMALL_TALK.fullmatch(_bare(said)):
+        return Command(Kind.HELP)
     if _says_nothing(said):
         return Command(Kind.HELP, problem=f"I can make nothing of “{said[:40]}”. {_SAY}")
     first, _, words = rest.partition(" ")
     names_run = RUN_ID.fullmatch(first.strip("`")) is not None
     if low == "try" and names_run:
         if not words.strip():
-            return Command(Kind.HELP, problem=f"Which text? Write `/intern try {first} some text`.")
+            return Command(Kind.HELP, problem=f"Which text? Write “/intern try {first} some text”.")
         return Command(Kind.TRY, words.strip(), first.strip("`"))
     if low in _OF_A_RUN and names_run and not words.strip():
         return Command(_OF_A_RUN[low], run_id=first.strip("`"))
     if low in ("try", "cancel", "stop", "status", "show") and not names_run and len(rest.split()) == 1:
-        return Command(Kind.HELP, problem=f"“{rest[:40]}” is no run's name; `/intern runs` lists the runs.")
+        return Command(Kind.HELP, problem=f"“{rest[:40]}” is no run's name; “/intern runs” lists the runs.")
     return Command(Kind.START, said)

@@ -44,7 +44,7 @@ class Desk(Protocol):
         """What the surface vouches for about the person, now: ``slack-group:S1``, ``discord-role:4``."""
 
     async def fetch(self, attachment: Attachment, into: Path, place: str) -> None:
-        """Download what was attached at ``place`` to the file ``into``. Raises UsageError."""
+        """Download what was attached at “”place“” to the file “”into“”. Raises UsageError."""
 
     async def check(self, incoming: Incoming) -> None:
         """Whether a run can be shown at the place. Raises UsageError with what to do."""
@@ -144,7 +144,7 @@ class Reception:
         if old.status is RunStatus.DONE or (not old.status.ended and old.stage in BUILT):
             raise UsageError(
                 f"The training of {old.id} builds on this task already. Write what you want differently in its "
-                "thread, or start a new run; `cancel` stops this one."
+                "thread, or start a new run; “cancel” stops this one."
             )
         await self._stop(incoming, old)
         request = self._request(incoming, incoming.text.strip() or old.request.sentence, None)
@@ -265,7 +265,7 @@ class Reception:
             return [Reply(answers.status_card(await self._run(incoming)))]
         runs = [run for run in await self._mine(incoming) if not run.status.ended]
         if not runs:
-            return [Reply(answers.told("None of your runs is under way. `/intern runs` lists them all."))]
+            return [Reply(answers.told("None of your runs is under way. “/intern runs” lists them all."))]
         return [Reply(answers.status_card(run)) for run in runs[:3]]
 
     async def _runs(self, incoming: Incoming) -> list[Reply]:
@@ -282,7 +282,7 @@ class Reception:
         """The run that is meant, if the person may see it. Raises NotAllowed, UsageError, RunNotFound."""
         run_id = incoming.run_id or await self._memory.run_at(incoming.place)
         if not run_id:
-            raise UsageError("No run belongs to this place. `/intern runs` lists your runs.")
+            raise UsageError("No run belongs to this place. “/intern runs” lists your runs.")
         run = await self._door.find(run_id)
         if run.request.surface == self._desk.name:
             home = await self._memory.place_of(run.id) or run.request.channel or ""

@@ -138,7 +138,7 @@ class DiscordDesk:
             return
         said = (
             f"I can no longer write in the thread of run {run.id}: {why} "
-            f"The run goes on; `/intern status {run.id}` in the server says how far it is."
+            f"The run goes on; “/intern status {run.id}” in the server says how far it is."
         )
         shown, once = layout(render(told(said))), nonce(f"{run.id}/gone")
         if not await self._direct(_requester(run), shown, once):

@@ -44,6 +44,7 @@ def help_card(rows: Sequence[tuple[str, str]], problem: str = "") -> Card:
         "What I understand",
         (
             *first,
+            Text("I train models that sort, tag or score texts."),
             Fields(tuple(rows)),
             Text("For example: Sort our support tickets by intent; I care about macro-F1.", Style.MUTED),
         ),

@@ -328,6 +328,15 @@ def test_findings_come_with_the_gravest_first() -> None:
     assert card.tone is Tone.WARN
 
 
+def test_a_question_of_no_stage_is_named_once_in_the_roots_line() -> None:
+    log = Log()
+    log.say(EventType.RUN_STARTED, None, sentence="please", requester="anna", surface="slack")
+    log.say(EventType.STAGE_STARTED, Stage.NEEDS_HUMAN)
+    question = {"id": "q", "kind": "clarify", "text": "What should it tell?", "choices": []}
+    log.say(EventType.QUESTION_ASKED, Stage.NEEDS_HUMAN, question=question)
+    assert present(log.events)["root"].fallback == "please: waiting for an answer"
+
+
 def test_a_file_that_was_given_as_an_answer_is_shown_by_its_name() -> None:
     log = story.until_the_plan()
     log.decided(story.COMPUTE, "/home/intern/uploads/r7k2mc/d.csv", "Anna")
