@@ -23,13 +23,12 @@ saving.
 from __future__ import annotations
 
 import asyncio
-import errno
 import fcntl
 import re
 import secrets
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +50,7 @@ from remote.backend import (
 from remote.backends import hf_jobs_errors as errors
 from remote.backends import hf_jobs_offers as hardware
 from remote.backends.hf_jobs_account import KEY_LABEL, Account, digest, over
-from remote.backends.hf_jobs_client import MAX_WAIT_S, Client, HubFault, Sleep
+from remote.backends.hf_jobs_client import MAX_WAIT_S, Client, HubFault, Sleep, as_backend_error
 from remote.backends.hf_jobs_errors import Fault
 from remote.backends.hf_jobs_follow import Follower
 from remote.backends.hf_jobs_inside import SETUP_TIMEOUT_S, Settings
@@ -164,7 +163,7 @@ class HfJobsBackend:
         """Errors: ``data_error`` (bad key, chain or input), ``no_token``, ``no_credit``, ``denied``,
         ``no_capacity`` (no machine of this kind), ``unreachable``, ``no_disk``."""
         _check(job)
-        with _as_backend_error():
+        with as_backend_error():
             self._need_token()
             if await self._account.lookup(job.key) is None:
                 async with self._alone(job.key):
@@ -237,7 +236,7 @@ class HfJobsBackend:
         return await self._account.lookup(key) is not None
 
     async def events(self, ref: JobRef, after: int = -1) -> AsyncGenerator[JobEvent, None]:
-        with _as_backend_error():
+        with as_backend_error():
             follower = Follower(self._account, await self._found(ref), self._clock)
             async with aclosing(follower.events()) as events:
                 async for together in events:
@@ -250,7 +249,7 @@ class HfJobsBackend:
 
     async def cancel(self, ref: JobRef) -> None:
         """Returns when the provider says that the job has stopped."""
-        with _as_backend_error():
+        with as_backend_error():
             job = await self._found(ref)
             if over(job):
                 return
@@ -262,7 +261,7 @@ class HfJobsBackend:
 
     async def fetch(self, ref: JobRef, into: Path) -> None:
         """sha256 is enforced for a job that ended in a result; of another one the last snapshot is taken."""
-        with _as_backend_error():
+        with as_backend_error():
             job = await self._found(ref)
             if not over(job):
                 detail = f"The job {ref.id!r} is still running."
@@ -296,7 +295,7 @@ class HfJobsBackend:
 
     async def forget(self, ref: JobRef) -> None:
         """What lies in the bucket goes first, so that a forget which was cut short is done again."""
-        with _as_backend_error():
+        with as_backend_error():
             try:
                 job = await self._found(ref)
             except JobNotFound:
@@ -309,7 +308,7 @@ class HfJobsBackend:
     async def orphans(self, live_keys: Collection[str]) -> list[JobRef]:
         """Jobs that this installation started, that still run or wait, and that no run knows: every key that
         is not among ``live_keys``. Raises BackendError."""
-        with _as_backend_error():
+        with as_backend_error():
             self._need_token()
             found = await self._account.listed({_LABEL: self._installation()}, ["RUNNING", "SCHEDULING"])
         keys = {str((job.environment or {}).get(_KEY_VARIABLE, "")) for job in found}
@@ -398,18 +397,3 @@ def _may_write_bytes(job: JobInfo) -> int:
 def _word(text: str) -> str:
     """``text`` as a label's value or a job's name."""
     return re.sub(r"[^\w-]", "-", text, flags=re.ASCII)[:100]
-
-
-@contextmanager
-def _as_backend_error() -> Iterator[None]:
-    """Faults of the Hub, and of this machine's disk, as the contract has them."""
-    try:
-        yield
-    except HubFault as failed:
-        raise failed.fault.error() from failed
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        kind = FailureKind.NO_DISK if full else FailureKind.DENIED
-        detail = f"A file of the job could not be read or written here: {error.strerror or error}."
-        hint = "Free some disk space, or set INTERN_HOME to a folder that you may write."
-        raise BackendError(kind, detail, hint) from error

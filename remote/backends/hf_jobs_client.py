@@ -12,14 +12,16 @@ import asyncio
 import errno
 import itertools
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import SecretStr
 
+from remote.backend import BackendError
 from remote.backends import hf_jobs_errors as errors
 from remote.backends.hf_jobs_errors import Fault
+from remote.protocol import FailureKind
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -40,6 +42,21 @@ class HubFault(Exception):
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.detail)
         self.fault = fault
+
+
+@contextmanager
+def as_backend_error() -> Iterator[None]:
+    """Faults of the Hub, and of this machine's disk, as the contract has them."""
+    try:
+        yield
+    except HubFault as failed:
+        raise failed.fault.error() from failed
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        kind = FailureKind.NO_DISK if full else FailureKind.DENIED
+        detail = f"A file of the job could not be read or written here: {error.strerror or error}."
+        hint = "Free some disk space, or set INTERN_HOME to a folder that you may write."
+        raise BackendError(kind, detail, hint) from error
 
 
 class Client:
