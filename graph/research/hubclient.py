@@ -203,18 +203,8 @@ class HubClient:
             return self.error(
                 f"The Hub has no {what.removeprefix('the ')}, or not for you.", hint, FailureKind.DATA_ERROR
             )
-        if status == 403 and self.error is SourceError:
-            return self.error(
-                f"The Hub does not let you read {what}.",
-                "Ask its owner for access, or choose another one.",
-                FailureKind.DENIED,
-            )
         if status == 403:
-            return self.error(
-                f"The token may not do this with {what}.",
-                "Use a token with write access to that namespace, or another name.",
-                FailureKind.DENIED,
-            )
+            return self.error(*(_may_not_read if self.error is SourceError else _may_not_write)(what))
         if status == 429:
             return self.error(
                 f"The Hub asks for a pause{f' of {wait_s:.0f} s' if wait_s else ''}: too many requests.",
@@ -229,6 +219,16 @@ class HubClient:
         return self.error(
             f"The Hub refused {what} ({status}).", "Check its name and your access.", FailureKind.DENIED
         )
+
+
+def _may_not_read(what: str) -> tuple[str, str, FailureKind]:
+    hint = "Ask its owner for access, or choose another one."
+    return f"The Hub does not let you read {what}.", hint, FailureKind.DENIED
+
+
+def _may_not_write(what: str) -> tuple[str, str, FailureKind]:
+    hint = "Use a token with write access to that namespace, or another name."
+    return f"The token may not do this with {what}.", hint, FailureKind.DENIED
 
 
 _WAITS_ITSELF: ContextVar[bool] = ContextVar("waits_itself", default=True)

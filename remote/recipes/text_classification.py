@@ -222,7 +222,7 @@ def new_state(job: Job, frozen: int, train: Rows, validation_s: float) -> State:
     return State(frozen, steps, budget)
 
 
-# ------------------------------------------------------------------------------------ --- choose and pack
+# ------------------------------------------------------------------------------------------ choose and pack
 
 
 @dataclass(frozen=True, slots=True)

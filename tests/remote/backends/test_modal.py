@@ -331,7 +331,7 @@ async def test_a_sandbox_that_modal_terminates_was_preempted_and_its_checkpoint_
 
 
 async def test_the_jobs_own_deadline_and_modals_are_both_a_timeout(world: ModalWorld, folder: Path) -> None:
-    own = await world.backend.submit(job(folder, WAITS, "own", replace(NEED, timeout_s=1.0)))
+    own = await world.backend.submit(job(folder, WAITS, "own", replace(NEED, timeout_s=3.0)))
     events = await everything(world.backend, own)
     assert (events[-1].fields["kind"], world.server.run_of("own").timed_out) == (FailureKind.TIMEOUT, False)
     await world.backend.fetch(own, folder / "into")
