@@ -102,12 +102,13 @@ def _layout(table: Table, widths: Sequence[int], most: int) -> _Layout:
     everything = tuple(range(len(widths)))
     if _total(everything, widths) <= most:
         return _Layout(everything)
-    below = tuple(n for n in everything[1:] if widths[n] > _LONG_CELL and not table.columns[n].right)
+    texts = [n for n in everything if not table.columns[n].right]
+    names = tuple(texts[:1])
+    below = tuple(n for n in texts[1:] if widths[n] > _LONG_CELL)
     side = tuple(n for n in everything if n not in below)
     if _total(side, widths) <= most or len(side) < 2:
         return _Layout(side, below=below)
-    names = tuple(n for n in side[:1] if not table.columns[n].right)
-    kept = list(side[len(names) :])
+    kept = [n for n in side if n not in names]
     small: list[int] = []
     while len(kept) > 1 and _total(kept, widths) + len(_GAP) * len(names) > most:
         small.insert(0, kept.pop())

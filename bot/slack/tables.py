@@ -22,6 +22,7 @@ MAX_NATIVE_COLUMNS = 20
 CELL_UNITS = 150
 _PHONE_PX, _MARGIN_PX, _CHAR_PX = 330, 20, 7.5  # of a message on a phone; around a cell's text; a character
 _WRAPPED_PX, _READ_PX = 130, 200  # what a name, and what a sentence can be read in; they wrap
+_WORD_CHARS = 12
 _LONG_CELL = 20  # characters; a longer text is a sentence, and goes below its row first
 
 
@@ -37,8 +38,21 @@ def native(table: Table) -> rich.Json:
         [_cell(row[n], bold=number == table.strong, small=_small(table, row, n, fold)) for n in fold.side]
         for number, row in enumerate(table.rows)
     ]
-    settings = [{"align": "right"} if column.right else {"is_wrapped": True} for column in columns]
+    settings = [_setting(table, n, fold) for n in fold.side]
     return {"type": "table", "rows": [heads, *rows], "column_settings": settings}
+
+
+def _setting(table: Table, n: int, fold: _Fold) -> rich.Json:
+    """Numbers stand at the right; a text that is longer than a word, or has small print below it, wraps."""
+    if table.columns[n].right:
+        return {"align": "right"}
+    wraps = _longest(table, n) > _WORD_CHARS or (n == fold.name and fold.below)
+    return {"is_wrapped": True} if wraps else {"align": "left"}
+
+
+def _longest(table: Table, n: int) -> int:
+    """Characters of the column's longest cell, its title included."""
+    return max(map(width, (table.columns[n].title, *(row[n] for row in table.rows))))
 
 
 def fits_natively(table: Table) -> bool:
@@ -59,10 +73,7 @@ class _Fold:
 def _fold(table: Table) -> _Fold:
     """A table without a column of text, or of two columns, stays as it is."""
     side = list(range(len(table.columns)))
-    longest = [
-        max(map(width, (column.title, *(row[n] for row in table.rows))))
-        for n, column in enumerate(table.columns)
-    ]
+    longest = [_longest(table, n) for n in side]
     texts = [n for n in side if not table.columns[n].right]
     if not texts:
         return _Fold(tuple(side))

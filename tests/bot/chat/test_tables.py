@@ -45,6 +45,20 @@ def test_a_name_stands_above_its_numbers_where_they_fill_the_line() -> None:
     assert lines[-1].split() == ["1", "2", "3", "4"]
 
 
+def test_the_name_is_the_first_text_wherever_it_stands() -> None:
+    columns = (Column("#", right=True), Column("Data set"), Column("Rows", right=True), Column("Why"))
+    row = ("1", "Verified product reviews", "11,993", "about product, review, sentiment")
+    assert fixed_width(Table(columns, (row,))).splitlines() == [
+        "Data set",
+        "  #    Rows",
+        "───────────",
+        "Verified product reviews",
+        "  1  11,993",
+        "  about product, review,",
+        "  sentiment",
+    ]
+
+
 def test_long_titles_take_several_lines() -> None:
     titles = ("Epoch", "train loss", "val loss", "macro-F1")
     table = Table(tuple(Column(title, right=True) for title in titles), (("1", "0.600", "0.500", "0.820"),))

@@ -19,7 +19,13 @@ def test_the_block_has_a_bold_header_and_a_bold_row() -> None:
     ]
     assert plain[0] == {"type": "raw_text", "text": "majority"}
     assert strong[1]["elements"][0]["elements"][0]["style"] == {"bold": True}
-    assert block["column_settings"] == [{"is_wrapped": True}, {"align": "right"}]
+    assert block["column_settings"] == [{"align": "left"}, {"align": "right"}]
+
+
+def test_what_is_longer_than_a_word_or_has_small_print_wraps() -> None:
+    assert native(LEADERBOARD)["column_settings"][0] == {"is_wrapped": True}
+    plan = Table(PLAN.columns, (("max_length", "128", PLAN.rows[0][2]),))
+    assert native(plan)["column_settings"] == [{"is_wrapped": True}, {"align": "right"}]
 
 
 def test_an_empty_cell_is_a_space() -> None:
