@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     llm: str | None = Field(
         default=None,
         validation_alias="INTERN_LLM",
-        description="provider:model, such as openai:gpt-5",
+        description="provider:model, such as openai:gpt-5.4-mini",
         pattern=r"^[a-z0-9_.-]+:\S+$",
     )
     llm_usd: float = Field(
