@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from simcord.backend.models import Message
 
 from tests.bot.discord.gallery import PICTURES, moments
@@ -20,7 +21,11 @@ SEEN = {
 }
 
 
-async def test_each_moment_shows_what_it_is_named_after(tmp_path: Path) -> None:
+async def test_each_moment_shows_what_it_is_named_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.discord.pacer.PERIOD_S", 0.0)  # see conftest.py
+    monkeypatch.setattr("bot.chat.feed.EDIT_EVERY_S", 0.05)
     seen = {}
     async for world, moment in moments(tmp_path):
         seen[moment.name] = "\n".join(
