@@ -7,9 +7,11 @@ taken at the value that Excel stored with them, and links and macros are never l
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
@@ -21,7 +23,13 @@ from remote.protocol import FailureKind, JobError
 
 MAX_BYTES = 512 * 2**20  # unpacked
 MAX_COLUMNS = 500
+MAX_ROWS = 1 << 20  # Excel's own bound; the number of a row is the file's word
 _WORKBOOK = "xl/workbook.xml"
+
+_DAMAGED = (
+    InvalidFileException, zipfile.BadZipFile, zlib.error, ParseError, ArithmeticError, AttributeError, EOFError,
+    LookupError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip # openpyxl trusts a file: what is wrong with one shows as almost anything
 
 Rows = list[list[str]]
 
@@ -31,7 +39,7 @@ def is_workbook(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return _WORKBOOK in archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+    except _DAMAGED:
         return False
 
 
@@ -46,7 +54,7 @@ def read_rows(path: Path, notes: Counter[str]) -> Rows:
             book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
             sheets = [table for sheet in book.worksheets if (table := _table(_texts(sheet), notes))]
             book.close()
-    except (InvalidFileException, zipfile.BadZipFile, ParseError, KeyError, ValueError, TypeError, OSError):
+    except _DAMAGED:
         raise _error(
             f"The Excel file {path.name} is damaged: save it again, or export the table as CSV."
         ) from None
@@ -57,8 +65,9 @@ def read_rows(path: Path, notes: Counter[str]) -> Rows:
 
 
 def _texts(sheet: Any) -> Iterator[list[str]]:
-    for row in sheet.iter_rows(max_col=MAX_COLUMNS, values_only=True):
-        yield [_text(value) for value in row]
+    sheet.reset_dimensions()  # what the file says of its size may be wrong, and each row is filled up to it
+    for row in islice(sheet.iter_rows(values_only=True), MAX_ROWS):
+        yield [_text(value) for value in row[:MAX_COLUMNS]]
 
 
 def _text(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,40 @@ def test_a_damaged_book_is_refused(tmp_path: Path) -> None:
             content = whole.read(name)
             broken.writestr(name, content[: len(content) // 2] if "sheet1" in name else content)
     assert "is damaged" in refusal(tmp_path / "y.xlsx")
+
+
+def test_a_book_with_a_garbled_byte_is_refused(tmp_path: Path) -> None:
+    path = book(tmp_path / "x.xlsx", [HEADER, *ROWS])
+    with zipfile.ZipFile(path) as archive:
+        sheet = archive.getinfo("xl/worksheets/sheet1.xml")
+    data = bytearray(path.read_bytes())
+    data[sheet.header_offset + 30 + len(sheet.filename)] = 0x07  # a kind of block that there is none of
+    path.write_bytes(data)
+    assert "is damaged" in refusal(path)
+
+
+def test_a_book_of_an_unknown_kind_of_archive_is_refused(tmp_path: Path) -> None:
+    path = book(tmp_path / "x.xlsx", [HEADER, *ROWS])
+    data = bytearray(path.read_bytes())
+    first = data.index(b"PK\x01\x02")  # the list of files: what unpacks the first one
+    data[first + 6 : first + 8] = (99).to_bytes(2, "little")
+    path.write_bytes(data)
+    assert "ZIP archive" in refusal(path)
+
+
+def test_a_narrow_sheet_is_not_filled_up_to_the_widest_one() -> None:
+    class Sheet:
+        asked: dict[str, Any]
+
+        def reset_dimensions(self) -> None: ...
+
+        def iter_rows(self, **asked: Any) -> Iterator[tuple[str, ...]]:
+            self.asked = asked
+            yield from [HEADER, *ROWS]
+
+    sheet = Sheet()
+    assert [len(row) for row in excel._texts(sheet)] == [2] * (len(ROWS) + 1)
+    assert "max_col" not in sheet.asked
 
 
 def test_a_cut_book_is_refused(tmp_path: Path) -> None:
