@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from remote.quotes import normal
@@ -27,6 +28,8 @@ def number(text: str) -> float | None:
     try:
         value = float(power[1] or 1) * 10.0 ** int(power[2]) if power else float(plain.replace(",", ""))
     except (ValueError, OverflowError):
+        return None
+    if not math.isfinite(value):
         return None
     return float(f"{value / 100 if share else value:.10g}")
 

@@ -6,6 +6,8 @@ provider's error is passed on, since some quote the key.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
 TIMEOUT_S = 120.0
-RETRIES = 2  # the provider's library waits between them
+WAITS_S = (2.0, 8.0)  # before the question is asked again, where it was surely not answered
+_PASSING = (FailureKind.NO_CAPACITY, FailureKind.UNREACHABLE)
 _HINT = "`intern doctor` says what is set."
 _BY_STATUS = {
     400: (FailureKind.SCRIPT_ERROR, "did not take the question", "Choose another model in INTERN_LLM."),
@@ -41,8 +44,9 @@ class LangChainModel:
     price: Price | None = None
     allowance_usd: float = 0.0
     timeout_s: float = TIMEOUT_S
-    retries: int = RETRIES
+    waits_s: Sequence[float] = WAITS_S
     options: dict[str, Any] = field(default_factory=dict)  # to the provider's class
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def set_up(self) -> None:
         """Make the provider's client, and ask nothing. Raises LlmError."""
@@ -50,9 +54,14 @@ class LangChainModel:
 
     async def ask(self, prompt: Prompt[T]) -> Reply[T]:
         asking = await self._asking(prompt.answer, prompt.max_output_tokens)
-        said = await _as_value(asking, messages(prompt))
-        if isinstance(said, Exception):
-            raise self._failure(said)
+        for wait_s in (*self.waits_s, None):
+            said = await _as_value(asking, messages(prompt))
+            if not isinstance(said, Exception):
+                break
+            failure = self._failure(said)
+            if wait_s is None or failure.maybe_billed or failure.kind not in _PASSING:
+                raise failure
+            await self.sleep(wait_s)
         return self._reply(said, prompt)
 
     async def _asking(self, answer: type[BaseModel], max_tokens: int) -> Runnable[Any, Any]:
@@ -67,7 +76,8 @@ class LangChainModel:
         # As a schema, not as a class: then it is validated here, where the tokens of a wrong answer are known.
         schema = answer.model_json_schema()
         provider, _, name = self.name.partition(":")
-        limits = {"max_tokens": max_tokens, "timeout": self.timeout_s, "max_retries": self.retries}
+        # The provider's library would ask again after a time-out too, and so pay twice for what was allowed once.
+        limits = {"max_tokens": max_tokens, "timeout": self.timeout_s, "max_retries": 0}
 
         def made(_: None) -> tuple[Runnable[Any, Any]]:  # a tuple: a bare runnable would be run
             model = init_chat_model(name, model_provider=provider, **{**limits, **self.options})
@@ -89,13 +99,12 @@ class LangChainModel:
         return self._error(FailureKind.NO_TOKEN, "cannot be set up", hint)
 
     def _reply(self, said: dict[str, Any], prompt: Prompt[T]) -> Reply[T]:
-        usage = getattr(said["raw"], "usage_metadata", None) or {}
-        tokens = Tokens(int(usage.get("input_tokens", 0)), int(usage.get("output_tokens", 0)))
+        tokens = _used(said["raw"])
         try:
             return Reply(prompt.answer.model_validate(said["parsed"]), tokens)
         except ValidationError:
             error = self._error(FailureKind.DATA_ERROR, "gave no answer in the form asked for", "")
-            error.tokens = tokens
+            error.tokens, error.maybe_billed = tokens, tokens is None
             raise error from None
 
     def _failure(self, error: Exception) -> LlmError:
@@ -114,9 +123,11 @@ class LangChainModel:
             failure.maybe_billed = True
             return failure
         if "connect" in name:
-            return self._error(
+            failure = self._error(
                 FailureKind.UNREACHABLE, "is out of reach", "Check the network and its address."
             )
+            failure.maybe_billed = not _was_refused(error)
+            return failure
         failure = self._error(FailureKind.UNKNOWN, f"failed ({type(error).__name__})", _HINT)
         failure.maybe_billed = True
         return failure
@@ -127,6 +138,23 @@ class LangChainModel:
 
 class _Nothing(BaseModel):
     """An answer's form for a question that is not asked."""
+
+
+def _used(raw: Any) -> Tokens | None:
+    """What the provider says that the answer took."""
+    usage = getattr(raw, "usage_metadata", None) or {}
+    counts = (usage.get("input_tokens") or 0, usage.get("output_tokens") or 0)
+    return Tokens(*map(int, counts)) if any(counts) else None
+
+
+def _was_refused(error: Exception) -> bool:
+    """Whether no connection came about, so that nothing was asked: not one that broke off while it waited."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if any(word in type(cause).__name__ for word in ("ConnectError", "Connector", "ConnectionRefused")):
+            return True
+        cause = cause.__cause__
+    return False
 
 
 async def _as_value(runnable: Runnable[Any, Any], given: Any) -> Any:

@@ -9,6 +9,7 @@ Design
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -18,10 +19,9 @@ from graph.errors import GraphError
 
 T = TypeVar("T", bound=BaseModel)
 
-CHARS_PER_TOKEN = (
-    2.0  # English has about 4; tables of numbers, and other scripts, fewer: an upper bound is wanted
-)
-OVERHEAD_TOKENS = 500  # the answer's schema, and what providers add
+CHARS_PER_TOKEN = 2.0  # of ASCII: English has about 4, tables of numbers fewer: an upper bound is wanted
+OVERHEAD_TOKENS = 500  # the rules of quoting, and what providers add
+MARK_TOKENS = 40  # around each piece of material
 MILLION = 1_000_000
 
 
@@ -64,15 +64,22 @@ class Prompt(Generic[T]):
 
     def most(self) -> Tokens:
         """More than it can come to."""
-        chars = len(self.instructions) + sum(len(m.name) + len(m.text) for m in self.material)
-        schema = len(str(self.answer.model_json_schema()))
-        return Tokens(math.ceil((chars + schema) / CHARS_PER_TOKEN) + OVERHEAD_TOKENS, self.max_output_tokens)
+        texts = (self.instructions, *(text for m in self.material for text in (m.name, m.text)))
+        tokens = sum(map(_most_tokens, (*texts, str(self.answer.model_json_schema()))))
+        return Tokens(tokens + MARK_TOKENS * len(self.material) + OVERHEAD_TOKENS, self.max_output_tokens)
+
+
+def _most_tokens(text: str) -> int:
+    """Of other scripts and signs each byte can be a token."""
+    others = re.sub(r"[\x00-\x7f]+", "", text)
+    ascii_chars, other_bytes = len(text) - len(others), len(others.encode(errors="replace"))
+    return math.ceil(ascii_chars / CHARS_PER_TOKEN) + other_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Reply(Generic[T]):
     value: T
-    tokens: Tokens
+    tokens: Tokens | None  # None: the provider did not say
 
 
 class LlmError(GraphError):

@@ -8,13 +8,15 @@ question. A model that costs nothing needs no permission. ``--yes`` never spends
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
-from graph.context import Context
+from graph.context import Context, plain
 from graph.deps import Decision, Spend
 from graph.llm.model import LanguageModel, LlmError, Prompt, T, Tokens
 from graph.names import DecisionKind, EventType, FailureKind, Stage
@@ -23,7 +25,7 @@ from graph.state import Answer, Choice, Question, Request, RunState, answered
 BACKEND = "llm"  # in the ledger
 SLUG = "llm"
 USE, WITHOUT = "use", "without_llm"
-_TRIES = ("", "-again")  # a process that dies while it waits leaves a commitment that nobody settles
+_MAX_CUT_OFF = 2  # a process that dies while it waits leaves a commitment that nobody settles
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,13 @@ class Permission:
 def answer_about_llm(state: RunState) -> Answer | None:
     """The answer to this module's question, if it is the one just given."""
     answer = answered(state)
-    return answer if answer and answer.question_id.split(":")[1] == SLUG else None
+    slug = answer.question_id.split(":")[1] if answer else ""
+    return answer if slug.partition("-")[0] == SLUG else None
+
+
+def slug_of(model: LanguageModel) -> str:
+    """In the question's id: what was allowed to one model is not allowed to another."""
+    return f"{SLUG}-{hashlib.sha256(model.name.encode()).hexdigest()[:8]}"
 
 
 def permission(
@@ -53,12 +61,16 @@ def permission(
     if cost == 0:
         return Permission(granted=True)
     in_all = sum(line.usd for line in spent)
-    if budget_usd is not None and (budget_usd <= 0 or (cost is not None and in_all + cost > budget_usd)):
+    if budget_usd is not None and (
+        budget_usd <= 0 or (cost is not None and not _within(in_all + cost, budget_usd))
+    ):
         return Permission(why_not=f"The run's budget of ${budget_usd:.2f} does not allow it.")
     on_models = sum(line.usd for line in spent if line.backend == BACKEND)
-    if cost is not None and on_models + cost <= model.allowance_usd:
+    if cost is not None and _within(on_models + cost, model.allowance_usd):
         return Permission(granted=True)
-    decided = [d for d in decisions if d.kind == DecisionKind.LLM]
+    decided = [
+        d for d in decisions if d.kind == DecisionKind.LLM and d.interrupt_id.split(":")[1] == slug_of(model)
+    ]
     if not decided:
         return Permission(ask=True)
     last = decided[-1]
@@ -68,16 +80,25 @@ def permission(
         return Permission(granted=cost is None, ask=cost is not None)
     return (
         Permission(granted=True)
-        if cost is not None and on_models + cost <= last.price_usd
+        if cost is not None and _within(on_models + cost, last.price_usd)
         else Permission(ask=True)
     )
 
 
+def _within(usd: float, most_usd: float) -> bool:
+    """Sums of dollars are off by less than a billionth."""
+    return usd <= most_usd + 1e-9
+
+
 async def permitted(state: RunState, context: Context, prompt: Prompt[T]) -> Question | bool:
-    """Whether ``prompt`` may be sent, or the question that decides it. The reason why not is noted."""
+    """Whether ``prompt`` may be sent, or the question that decides it. The reason why not is noted. What the run has
+    the answer to is not sent again."""
     model, store = context.deps.llm, context.deps.store
     if model is None:
         return False
+    key = _key(context, model, prompt)
+    if any(e.key == key and e.result is not None for e in await store.effects(context.run_id)):
+        return True
     lines = await store.ledger(run_id=context.run_id)
     found = permission(
         model, prompt.most(), lines, await store.decisions(context.run_id), _budget(state["request"], state)
@@ -113,7 +134,7 @@ def _question(context: Context, model: LanguageModel, prompt: Prompt[T], before_
             Choice(USE, "Ask it", "what it says is checked against the text", "primary"),
             Choice(WITHOUT, "Go on without it", "rules alone decide"),
         ),
-        slug=SLUG,
+        slug=slug_of(model),
         default=WITHOUT,
         price_usd=total,
         back_to=context.stage,
@@ -125,13 +146,15 @@ def _dated(model: LanguageModel) -> str:
     return ", ".join(part for part in (model.price.source, model.price.as_of) if part)
 
 
-async def ask(state: RunState, context: Context, prompt: Prompt[T], name: str) -> T:
-    """The model's answer; after a crash the recorded one. Ask :func:`permitted` first. Raises LlmError."""
+async def ask(state: RunState, context: Context, prompt: Prompt[T]) -> T:
+    """The model's answer; the recorded one after a crash, and in later visits of the stage. Ask :func:`permitted`
+    first. Raises LlmError."""
     model, store = context.deps.llm, context.deps.store
     assert model is not None
-    key = context.key(f"{SLUG}-{name}")
+    key = _key(context, model, prompt)
     effect = await store.claim(key, context.run_id, fence=context.deps.fence)
     if effect.result is not None:
+        await _settle(context, effect.result)
         try:
             return prompt.answer.model_validate(effect.result["answer"])
         except ValidationError:
@@ -146,21 +169,41 @@ async def ask(state: RunState, context: Context, prompt: Prompt[T], name: str) -
             await store.settle(line, _cost(model, error.tokens), error.tokens)
         raise
     usd = _cost(model, reply.tokens)
-    await store.record(
-        key,
-        {"answer": reply.value.model_dump(mode="json"), "usd": usd},
-        fence=context.deps.fence,
-    )
-    await store.settle(line, usd, reply.tokens)
-    price = f"${usd:.4f}" if model.price else "at a price that is not known to me"
-    await context.say(
-        EventType.NOTE,
-        key,
-        text=f"{model.name} was asked to {prompt.purpose}: {reply.tokens.input:,} tokens in, "
-        f"{reply.tokens.output:,} out, {price}.",
-        level="info",
-    )
+    result = {
+        "answer": reply.value.model_dump(mode="json"),
+        "usd": usd,
+        "line": line,
+        "tokens": plain(reply.tokens),
+    }
+    await store.record(key, result, fence=context.deps.fence)
+    await _settle(context, result)
+    await context.say(EventType.NOTE, key, text=_paid(model, prompt, reply.tokens, usd), level="info")
     return reply.value
+
+
+async def _settle(context: Context, result: Mapping[str, Any]) -> None:
+    """The ledger's line of an answer that was recorded. One whose tokens nobody told counts as it was committed."""
+    if result.get("tokens"):
+        await context.deps.store.settle(result["line"], result["usd"], Tokens(**result["tokens"]))
+
+
+def _paid(model: LanguageModel, prompt: Prompt[T], tokens: Tokens | None, usd: float) -> str:
+    asked = f"{model.name} was asked to {prompt.purpose}"
+    if tokens is None:
+        return f"{asked}: it did not say how many tokens that took, so all that were allowed count."
+    price = f"${usd:.4f}" if model.price else "at a price that is not known to me"
+    return f"{asked}: {tokens.input:,} tokens in, {tokens.output:,} out, {price}."
+
+
+def _key(context: Context, model: LanguageModel, prompt: Prompt[T]) -> str:
+    """One for each question of the run, whichever visit of a stage asks it."""
+    asked = (
+        model.name,
+        prompt.instructions,
+        *((m.name, m.text) for m in prompt.material),
+        prompt.answer.__name__,
+    )
+    return f"{context.run_id}-{SLUG}-{hashlib.sha256(repr(asked).encode()).hexdigest()[:16]}"
 
 
 async def note_failure(context: Context, error: LlmError, instead: str) -> None:
@@ -176,18 +219,17 @@ def _cost(model: LanguageModel, tokens: Tokens | None) -> float:
 async def _commit(
     state: RunState, context: Context, model: LanguageModel, prompt: Prompt[T], key: str
 ) -> str:
-    """The ledger's line for the question. Raises LlmError where a budget stands against it, or where two processes
-    died while they waited for the answer."""
+    """The ledger's line for the question. Raises LlmError where a budget stands against it, or where two of them
+    were never settled: processes died while they waited for the answer, or it did not come in time."""
     store, request = context.deps.store, state["request"]
-    taken = {line.key for line in await store.ledger(run_id=context.run_id)}
-    line = next((key + again for again in _TRIES if key + again not in taken), None)
-    if line is None:
+    before = [line for line in await store.ledger(run_id=context.run_id) if line.key.startswith(key)]
+    if sum(spent.actual_usd is None for spent in before) >= _MAX_CUT_OFF:
         raise LlmError(
             f"Two questions to {model.name} were cut off, so I do not ask a third time.",
             "",
             FailureKind.PREEMPTED,
         )
-    usd = _cost(model, prompt.most())
+    line, usd = f"{key}-{len(before) + 1}", _cost(model, prompt.most())
     spend = Spend(
         line,
         context.run_id,

@@ -66,7 +66,7 @@ async def _reworded(
     if await permitted(state | RunState(task=task), context, prompt) is not True:
         return None
     try:
-        sentence = sentence_of(await ask(state, context, prompt, GOAL), request)
+        sentence = sentence_of(await ask(state, context, prompt), request)
     except LlmError as error:
         await note_failure(context, error, "So I ask you.")
         return None

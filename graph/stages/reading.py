@@ -108,13 +108,15 @@ async def _refined(state: RunState, context: Context, paper: Paper | None) -> Ru
         return done
     pages = pages_of(read_json(context.dir / "work" / "paper" / "pages.json"))
     prompt = prompt_for(paper, pages)
+    if not any(text.strip() for text in pages.values()):
+        return done  # a scan: there is nothing to read
     allowed = await permitted(state, context, prompt)
     if isinstance(allowed, Question):
         return RunState(paper=paper, question=allowed, answer=None)
     if not allowed:
         return done
     try:
-        found = await ask(state, context, prompt, f"paper-{paper.sha256[:12]}")
+        found = await ask(state, context, prompt)
     except LlmError as error:
         await note_failure(context, error, "I go on with what the rules found in the paper.")
         return done

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,11 +32,13 @@ async def _close_clients() -> None:
 @dataclass
 class LlmServer:
     """``answer``: the JSON that the model says, or text that is none. ``status``: an error instead; ``silent``: no
-    answer at all."""
+    answer at all; ``drops``: it takes the question and hangs up. ``busy``: so many questions get a 429 first."""
 
     answer: Any = field(default_factory=dict)
     status: int = 200
     silent: bool = False
+    drops: bool = False
+    busy: int = 0
     usage: tuple[int, int] = (1200, 340)
     asked: list[dict[str, Any]] = field(default_factory=list)
     url: str = ""
@@ -66,10 +68,13 @@ class LlmServer:
             "ANTHROPIC_BASE_URL": self.url,
         }
 
-    def model(self, name: str, price: Price | None = None, **more: Any) -> LangChainModel:
+    def model(
+        self, name: str, price: Price | None = None, waits_s: Sequence[float] = (), **more: Any
+    ) -> LangChainModel:
         """The model ``name`` of a provider, which this server is. LangChain keeps a client by its address, so the
         address is said: another test's has another port."""
-        return LangChainModel(name, price, retries=0, options={"base_url": self.address(name)}, **more)
+        options = {"base_url": self.address(name)}
+        return LangChainModel(name, price, waits_s=waits_s, options=options, **more)
 
     def address(self, name: str) -> str:
         return self.env()[f"{name.partition(':')[0].upper()}_BASE_URL"]
@@ -115,4 +120,9 @@ class LlmServer:
         self.asked.append(body)
         if self.silent:
             await asyncio.Event().wait()
+        if self.drops:
+            assert request.transport is not None
+            request.transport.abort()
+        if len(self.asked) <= self.busy:
+            raise web.HTTPTooManyRequests
         return body

@@ -24,6 +24,7 @@ from remote.quotes import normal, that_stand
 MAX_PROMPT_CHARS = 120_000  # some 30,000 tokens: a paper of 25 pages with its appendix
 MAX_OUTPUT_TOKENS = 16_000  # what a model thinks before it answers counts too
 _WHOLE = ("epochs", "batch_size", "max_length", "warmup_steps", "seeds")
+_MOST = 10**9  # of a setting
 _ERRORS = ("rmse", "mae")  # metrics that are no shares
 
 NumberField = Literal[
@@ -94,10 +95,10 @@ def prompt_for(paper: Paper, pages: Mapping[int, str]) -> Prompt[Findings]:
     """``pages``: number from 1 → text. Of a long paper the first pages."""
     material, room = [Material("title", paper.title)], MAX_PROMPT_CHARS
     for page, text in sorted(pages.items()):
-        if len(text) > room:
+        if room <= 0:
             break
+        material.append(Material(f"page {page}", text[:room]))
         room -= len(text)
-        material.append(Material(f"page {page}", text))
     return Prompt(
         f"read “{paper.title[:80]}” as well", INSTRUCTIONS, tuple(material), Findings, MAX_OUTPUT_TOKENS
     )
@@ -132,7 +133,7 @@ def pages_of(body: Any) -> dict[int, str]:
 
 def _setting(setting: Setting, by: str) -> PaperFact | None:
     value = number(normal(setting.value))
-    if value is None or not _written(value, setting.quote):
+    if value is None or value > _MOST or not _written(value, setting.quote):
         return None
     if setting.field in _WHOLE:
         if value != int(value):

@@ -37,6 +37,7 @@ def server(provider: LlmServer, monkeypatch: pytest.MonkeyPatch) -> LlmServer:
     for name, value in provider.env().items():
         monkeypatch.setenv(name, value)
     provider.answer, provider.status, provider.silent = {"name": "blue", "page": None}, 200, False
+    provider.drops, provider.busy, provider.usage = False, 0, (1200, 340)
     provider.asked.clear()
     return provider
 
@@ -98,8 +99,46 @@ async def test_silence_ends_and_may_have_cost(server: LlmServer, name: str) -> N
 
 
 @pytest.mark.parametrize("name", [OPENAI, ANTHROPIC])
+async def test_silence_is_not_asked_again_and_paid_for_twice(server: LlmServer, name: str) -> None:
+    server.silent = True
+    with pytest.raises(LlmError, match="no answer in"):
+        await server.model(name, timeout_s=0.3, waits_s=(0.0, 0.0)).ask(PROMPT)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("name", [OPENAI, ANTHROPIC])
+async def test_a_question_that_was_taken_and_then_dropped_may_have_cost(server: LlmServer, name: str) -> None:
+    server.drops = True
+    with pytest.raises(LlmError, match="out of reach") as caught:
+        await server.model(name, waits_s=(0.0, 0.0)).ask(PROMPT)
+    assert caught.value.maybe_billed
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("name", [OPENAI, ANTHROPIC])
+async def test_a_provider_that_is_busy_is_asked_again_after_a_while(server: LlmServer, name: str) -> None:
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    server.busy = 2
+    reply = await server.model(name, waits_s=(1.0, 5.0), sleep=sleep).ask(PROMPT)
+    assert (reply.tokens, waited, len(server.asked)) == (Tokens(1200, 340), [1.0, 5.0], 3)
+
+
+async def test_tokens_that_nobody_told_are_not_none_at_all(server: LlmServer) -> None:
+    server.usage = (0, 0)
+    assert (await server.model(OPENAI).ask(PROMPT)).tokens is None
+    server.answer = "I would rather not."
+    with pytest.raises(LlmError) as caught:
+        await server.model(OPENAI).ask(PROMPT)
+    assert (caught.value.tokens, caught.value.maybe_billed) == (None, True)
+
+
+@pytest.mark.parametrize("name", [OPENAI, ANTHROPIC])
 async def test_nobody_there(server: LlmServer, name: str) -> None:
-    nowhere = LangChainModel(name, retries=0, options={"base_url": "http://127.0.0.1:9"})
+    nowhere = LangChainModel(name, waits_s=(), options={"base_url": "http://127.0.0.1:9"})
     with pytest.raises(LlmError, match="out of reach") as caught:
         await nowhere.ask(PROMPT)
     assert (caught.value.kind, caught.value.maybe_billed) == (FailureKind.UNREACHABLE, False)

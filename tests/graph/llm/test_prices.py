@@ -67,3 +67,14 @@ def test_a_question_comes_to_at_most_its_bound() -> None:
     most = prompt.most()
     assert most.output == 50
     assert 5000 < most.input < 7000
+
+
+@pytest.mark.parametrize("text", ["学習率は五です" * 500, "🙂" * 500, "Кошка " * 500])
+def test_other_scripts_take_more_tokens_than_english(text: str) -> None:
+    most = Prompt("p", "", (Material("m", text),), Word, 50).most()
+    assert most.input > len(text.replace(" ", "").encode())
+
+
+def test_marks_around_many_pieces_count() -> None:
+    few, many = (Prompt("p", "", (Material("m", ""),) * n, Word, 50).most().input for n in (1, 81))
+    assert many - few > 80 * 30

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 
 from graph.context import Context
 from graph.deps import Budgets, Decision, Spend
-from graph.llm.model import LlmError, Price, Prompt, Reply, T, Tokens
-from graph.llm.spending import Permission, ask, permission, permitted
+from graph.llm.model import LlmError, Material, Price, Prompt, Reply, T, Tokens
+from graph.llm.spending import Permission, ask, permission, permitted, slug_of
 from graph.names import DecisionKind, FailureKind, Stage
 from graph.state import Constraints, Question, Request, RunState, TaskSpec
 from tests.graph.world import World
@@ -50,7 +50,9 @@ def line(usd: float, backend: str = "llm") -> Spend:
 
 
 def decision(value: str, price_usd: float | None) -> Decision:
-    return Decision("r1:llm:research-0", "r1", "llm", value, "ann", "console", AT, price_usd)
+    return Decision(
+        f"r1:{slug_of(FakeModel())}:research-0", "r1", "llm", value, "ann", "console", AT, price_usd
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ async def test_an_answer_is_paid_for_by_what_it_used(world: World) -> None:
     async with world.process() as driver:
         await world.start(driver)
         place = placed(driver.deps, FakeModel())
-        assert (await ask(place.state, place.context, PROMPT, "w")).word == "yes"
+        assert (await ask(place.state, place.context, PROMPT)).word == "yes"
         (spent,) = await place.ledger()
         assert (spent.backend, spent.hardware, spent.person, spent.channel) == (
             "llm", "openai:gpt-5.4-mini", "slack:U1", "C1",
@@ -144,15 +146,85 @@ async def test_after_a_crash_the_answer_is_found_and_not_asked_for_again(world: 
     model = FakeModel()
     async with world.process() as driver:
         await world.start(driver)
-        await ask((place := placed(driver.deps, model)).state, place.context, PROMPT, "w")
+        await ask((place := placed(driver.deps, model)).state, place.context, PROMPT)
     async with world.process() as driver:
         again = placed(driver.deps, model)
-        assert (await ask(again.state, again.context, PROMPT, "w")).word == "yes"
+        assert (await ask(again.state, again.context, PROMPT)).word == "yes"
         assert len(model.asked) == len(await again.ledger()) == 1
 
 
 class Killed(BaseException):
     """What ends a process."""
+
+
+async def test_a_later_visit_of_the_stage_pays_nothing_for_the_same_question(world: World) -> None:
+    model = FakeModel()
+    async with world.process() as driver:
+        await world.start(driver)
+        place = placed(driver.deps, model)
+        await ask(place.state, place.context, PROMPT)
+        later = Context(place.context.deps, "r1", Stage.RESEARCH, 1)
+        assert (
+            await permitted(place.state, later, PROMPT) is True
+        )  # no allowance: what is sent is asked about
+        assert (await ask(place.state, later, PROMPT)).word == "yes"
+        assert len(model.asked) == len(await place.ledger()) == 1
+
+
+async def test_another_model_or_another_text_is_another_question(world: World) -> None:
+    model, other = FakeModel(), FakeModel(name="anthropic:claude-haiku-4-5")
+    async with world.process() as driver:
+        await world.start(driver)
+        place, elsewhere = placed(driver.deps, model), placed(driver.deps, other)
+        await ask(place.state, place.context, PROMPT)
+        await ask(place.state, place.context, replace(PROMPT, material=(Material("m", "t"),)))
+        assert isinstance(await permitted(elsewhere.state, elsewhere.context, PROMPT), Question)
+        await ask(elsewhere.state, elsewhere.context, PROMPT)
+        assert (len(model.asked), len(other.asked)) == (2, 1)
+
+
+def test_what_was_allowed_to_one_model_is_not_allowed_to_another() -> None:
+    other = FakeModel(name="anthropic:claude-haiku-4-5")
+    assert permission(other, MOST, [], [decision("use", 9.0)], None) == Permission(ask=True)
+
+
+@pytest.mark.parametrize(("spent", "allowed"), [(0.1, 0.3), (0.4, 0.6), (0.7, 0.9)])
+def test_a_sum_that_is_what_was_allowed_is_within_it(spent: float, allowed: float) -> None:
+    """0.1 + 0.2 is a little more than 0.3 to a machine: it would ask the same question for ever."""
+    found = permission(FakeModel(), MOST, [line(spent)], [decision("use", allowed)], allowed)
+    assert found == Permission(granted=True)
+
+
+async def test_an_answer_of_unknown_tokens_counts_as_it_was_allowed(world: World) -> None:
+    class Mute(FakeModel):
+        async def ask(self, prompt: Prompt[T]) -> Reply[T]:
+            return replace(await super().ask(prompt), tokens=None)
+
+    async with world.process() as driver:
+        await world.start(driver)
+        place = placed(driver.deps, Mute())
+        await ask(place.state, place.context, PROMPT)
+        (spent,) = await place.ledger()
+        assert (spent.actual_usd, spent.usd) == (None, spent.committed_usd)
+        assert "did not say how many tokens" in (await place.notes())[0]
+
+
+async def test_a_crash_before_the_ledger_was_settled_settles_it_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(*_: Any) -> None:
+        raise Killed
+
+    async with world.process() as driver:
+        await world.start(driver)
+        place = placed(driver.deps, FakeModel())
+        with monkeypatch.context() as patch:
+            patch.setattr(type(driver.deps.store), "settle", killed)
+            with pytest.raises(Killed):
+                await ask(place.state, place.context, PROMPT)
+        await ask(place.state, place.context, PROMPT)
+        (spent,) = await place.ledger()
+        assert (spent.actual_usd, spent.input_tokens) == (0.03, 20_000)
 
 
 async def test_a_question_that_was_cut_off_counts_and_is_asked_once_more(world: World) -> None:
@@ -166,11 +238,11 @@ async def test_a_question_that_was_cut_off_counts_and_is_asked_once_more(world: 
             await world.start(driver)
             place = placed(driver.deps, Dying())
             with pytest.raises(Killed):
-                await ask(place.state, place.context, PROMPT, "w")
+                await ask(place.state, place.context, PROMPT)
     async with world.process() as driver:
         place = placed(driver.deps, FakeModel())
         with pytest.raises(LlmError, match="cut off"):
-            await ask(place.state, place.context, PROMPT, "w")
+            await ask(place.state, place.context, PROMPT)
         lines = await place.ledger()
         assert [spent.actual_usd for spent in lines] == [None, None]
         assert all(spent.usd == spent.committed_usd > 0 for spent in lines)
@@ -197,7 +269,7 @@ async def test_a_failure_costs_what_is_known_of_it(
         await world.start(driver)
         place = placed(driver.deps, FakeModel(error=error))
         with pytest.raises(LlmError):
-            await ask(place.state, place.context, PROMPT, "w")
+            await ask(place.state, place.context, PROMPT)
         assert [spent.actual_usd for spent in await place.ledger()] == [actual]
 
 
@@ -208,7 +280,7 @@ async def test_a_budget_stops_it_before_it_is_sent(world: World, name: str) -> N
         model = FakeModel()
         place = placed(driver.deps, model, Budgets(**{name: 0.01}))
         with pytest.raises(LlmError, match="does not allow") as caught:
-            await ask(place.state, place.context, PROMPT, "w")
+            await ask(place.state, place.context, PROMPT)
         assert caught.value.kind is FailureKind.NO_CREDIT
         assert model.asked == []
         assert await place.ledger() == []

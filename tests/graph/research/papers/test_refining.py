@@ -167,8 +167,8 @@ def test_a_paper_that_gives_orders_changes_nothing_but_what_it_says() -> None:
 
 def test_the_prompt_holds_each_page_apart_and_no_more_than_its_bound() -> None:
     prompt = prompt_for(PAPER, {2: "b" * 60_000, 1: "a" * 50_000, 3: "c" * 20_000, 4: "d"})
-    assert [m.name for m in prompt.material] == ["title", "page 1", "page 2"]
-    assert sum(len(m.text) for m in prompt.material) <= MAX_PROMPT_CHARS
+    assert [m.name for m in prompt.material] == ["title", "page 1", "page 2", "page 3"]
+    assert sum(len(m.text) for m in prompt.material[1:]) == MAX_PROMPT_CHARS
 
 
 @pytest.mark.parametrize(
@@ -176,3 +176,10 @@ def test_the_prompt_holds_each_page_apart_and_no_more_than_its_bound() -> None:
 )
 def test_pages_that_are_none_are_left_out(body: Any) -> None:
     assert pages_of(body) == {}
+
+
+@pytest.mark.parametrize("value", ["9" * 400, "9" * 30, "inf", "nan"])
+def test_a_number_without_measure_is_left_out(value: str) -> None:
+    quote = f"with {value} epochs"
+    read = refined(PAPER, found(settings=[setting("epochs", value, 1, quote)]), {1: quote}, BY)
+    assert (read.paper, read.dropped) == (PAPER, 1)

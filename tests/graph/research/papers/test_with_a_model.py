@@ -173,3 +173,14 @@ async def test_a_file_that_stays_here_is_not_sent(world: World, provider: LlmSer
         assert (await driver.advance("r1")).stage is Stage.CHOOSE_DATASET
         assert len(await said(driver, EventType.PAPER_READ)) == 1
     assert provider.asked == []
+
+
+async def test_a_paper_without_a_text_is_not_worth_a_token(world: World, provider: LlmServer) -> None:
+    pages = {"pages": [{"number": 1, "text": " \n"}, {"number": 2, "text": ""}]}
+    files = {"paper.json": json.dumps(READ), "pages.json": json.dumps(pages)}
+    world.script = good_script() | {"paper": Reply({}, files=files)}
+    world.llm = provider.model(MODEL, PRICE, allowance_usd=1.0)
+    async with world.process() as driver:
+        await start(world, driver)
+        assert (await driver.advance("r1")).stage is Stage.CHOOSE_DATASET
+    assert provider.asked == []
