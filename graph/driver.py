@@ -34,7 +34,7 @@ from graph.holder import Holder
 from graph.jobs import open_jobs
 from graph.names import DecisionKind, EventType, FailureKind, RunStatus, Stage
 from graph.state import Answer, Failure, Question, RunState
-from remote.backend import BackendError
+from remote.backend import BackendError, JobNotFound
 
 LEASE_S = 30.0
 HEARTBEAT_S = 0.5  # how soon a cancellation is noticed
@@ -228,6 +228,8 @@ class Driver:
         for backend, ref in await open_jobs(deps, run_id):
             try:
                 await backend.cancel(ref)
+            except JobNotFound:
+                continue  # it was never submitted, or is no job: a claim is of whatever must be done once
             except BackendError as error:  # a provider out of reach: its own time limit ends the job
                 await self._could_not_stop(run_id, deps, backend.name, error)
         await deps.store.append(

@@ -109,7 +109,12 @@ async def _fetch(deps: Deps, data: DataFiles, into: Path) -> DataFiles:
             f"The data {candidate.title} is not what it was: the hash of {', '.join(other)} differs.",
             "It cannot be redone with other data; `intern again` makes a new run with it.",
         )
-    return replace(again, group_column=data.group_column)
+    parts = {
+        split: tuple(path for n, path in enumerate(paths, 2) if f"{split}-{n}" in data.sha256)
+        for split, paths in again.more.items()
+    }  # a run of an older version read the first part of a split, and no more is read again
+    more = {split: paths for split, paths in parts.items() if paths}
+    return replace(again, group_column=data.group_column, more=more, left_out=data.left_out)
 
 
 async def _columns(deps: Deps, run_id: str) -> tuple[str, str]:

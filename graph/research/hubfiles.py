@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -104,10 +105,19 @@ def _by_card(data: Sequence[str], card: Mapping[str, Any]) -> Chosen | None:
             split = _SPLITS.get(str(entry.get("split", "train")))
             found = [n for n in data if any(matches(n, str(p)) for p in patterns)]
             if split and found:
-                parts.setdefault(split, []).extend(found)
+                held = parts.setdefault(split, [])
+                held += [name for name in found if name not in held]  # two patterns may mean one file
     others = len(configs) - 1
     note = f"its configuration {str(config.get('config_name'))[:40]}, one of {len(configs)}" if others else ""
-    return _with_train(parts, note) if parts else None
+    one = {split: _of_one_format(found) for split, found in parts.items()}
+    return _with_train(one, note) if parts else None
+
+
+def _of_one_format(names: Sequence[str]) -> list[str]:
+    """Those of the commonest format: ``train.csv`` and ``train.parquet`` hold the same rows."""
+    counts = Counter(PurePosixPath(name).suffix for name in names)
+    kept = min(counts, key=lambda suffix: (-counts[suffix], FORMATS.index(suffix)))
+    return [name for name in names if PurePosixPath(name).suffix == kept]
 
 
 def matches(path: str, pattern: str) -> bool:

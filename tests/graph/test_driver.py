@@ -388,6 +388,17 @@ async def test_a_run_that_waits_can_be_cancelled(world: World) -> None:
         assert (await driver.advance("r1")).status is RunStatus.CANCELLED
 
 
+async def test_a_claim_that_is_no_job_is_not_told_as_one_that_could_not_be_stopped(world: World) -> None:
+    async with world.process() as driver:
+        await world.start(driver, yes=False)
+        await driver.advance("r1")
+        await driver.deps.store.claim("r1-llm-0123", "r1")
+        await driver.deps.store.request_cancel("r1", "ann")
+        assert (await driver.advance("r1")).status is RunStatus.CANCELLED
+        notes = [n["text"] for n in await events_of(driver, EventType.NOTE)]
+    assert not [text for text in notes if "could not be stopped" in text]
+
+
 async def test_two_drivers_never_move_one_run(tmp_path: Path) -> None:
     script = good_script()
     script["train"] = Hold(good_script()["train"])

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from graph.names import EventType, RunStatus
 from graph.reproduce import reproduce
 from graph.research import hubfiles
 from graph.research.hub import HubSource
+from graph.state import RunState
 from remote.backends.fake import FakeBackend
 from tests.graph.research.packs import MODEL
 from tests.graph.test_reproduce import script
@@ -145,3 +147,18 @@ async def test_a_run_records_every_part_and_is_redone_from_all_of_them(
         shutil.rmtree(tmp_path / "home" / "hub")
         with pytest.raises(StageFailed, match="is not what it was: the hash of train-3 differs"):
             await reproduce(driver.deps, await driver.state("r1"), "r1", fresh=True)
+
+
+async def test_a_run_of_a_version_that_read_one_part_is_redone_from_that_part(
+    tmp_path: Path, hub: HubServer
+) -> None:
+    async with trained(tmp_path / "home", hub) as (driver, backend):
+        state = await driver.state("r1")
+        data = state["data"]
+        assert data is not None
+        first = {"test": data.sha256["test"], "train": data.sha256["train"]}
+        old = RunState(**{**state, "data": replace(data, sha256=first, more={})})
+        await reproduce(driver.deps, old, "r1", fresh=True)
+        *_, audit = [job for job in backend.jobs if job.programs[0].name == "audit"]
+    assert [Path(i.name).name for i in audit.inputs] == ["reviews-test.csv", "reviews-train.csv"]
+    assert audit.programs[0].config["files"]["train"] == "in/raw/reviews-train.csv"

@@ -88,13 +88,19 @@ class GitHub:
         )
 
     def _is_own(self, address: str) -> bool:
-        own, there = urlsplit(self.endpoint), urlsplit(address)
+        try:
+            own, there = urlsplit(self.endpoint), urlsplit(address)
+        except ValueError:
+            return False
         return (there.scheme, there.netloc) == (own.scheme, own.netloc)
 
 
 def repository_of(url: str) -> str | None:
     """``owner/name`` of a repository's page on GitHub; ``None`` for any other address."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that hold no address, say
+        return None
     match = _REPOSITORY.fullmatch(parts.path.strip("/").removesuffix(".git"))
     if parts.scheme != "https" or parts.netloc.casefold() not in HOSTS or match is None:
         return None

@@ -183,3 +183,17 @@ def test_a_named_file() -> None:
 )
 def test_a_split_is_a_word_not_a_part_of_one(path: str, split: str | None) -> None:
     assert split_of(path) == split
+
+
+def test_a_file_that_two_patterns_of_a_card_mean_is_read_once() -> None:
+    entries = [{"split": "train", "path": "a*.csv"}, {"split": "train", "path": ["*1.csv", "b2.csv"]}]
+    found = choose_files(["a1.csv", "b1.csv", "b2.csv"], {"configs": [{"data_files": entries}]})
+    assert found.files == {"train": ("a1.csv", "b1.csv", "b2.csv")}
+
+
+def test_the_same_rows_in_two_formats_are_read_once() -> None:
+    card = {"configs": [{"data_files": [{"split": "train", "path": "data/*"}]}]}
+    names = ["data/train.csv", "data/train.parquet"]
+    assert choose_files(names, card).files == {"train": ("data/train.parquet",)}
+    parts = ["data/a.csv", "data/b.csv", "data/notes.json"]
+    assert choose_files(parts, card).files == {"train": ("data/a.csv", "data/b.csv")}

@@ -32,6 +32,8 @@ async def server() -> AsyncIterator[HubServer]:
         ("https://github.com/ada/code/tree/main/data?x=1#y", "ada/code"),
         ("https://github.com/ada/.github", "ada/.github"),
         ("https://github.com/ada", None),
+        ("https://[github.com/ada/code", None),
+        ("https://github.com]/ada/code", None),
         ("https://github.com/ada/..", None),
         ("https://github.com/../../user", None),
         ("https://github.com/ada/co%2Fde", None),
