@@ -44,7 +44,7 @@ class Desk(Protocol):
         """What the surface vouches for about the person, now: ``slack-group:S1``, ``discord-role:4``."""
 
     async def fetch(self, attachment: Attachment, into: Path, place: str) -> None:
-        """Download what was attached at “”place“” to the file “”into“”. Raises UsageError."""
+        """Download what was attached at ``place`` to the file ``into``. Raises UsageError."""
 
     async def check(self, incoming: Incoming) -> None:
         """Whether a run can be shown at the place. Raises UsageError with what to do."""

@@ -67,6 +67,7 @@ def read_parts(paths: Path | str | Sequence[Path | str]) -> Table:
     tables = [read_table(path) for path in paths]
     if not tables:
         raise _error("No file was given: name a CSV, TSV, JSONL, Parquet or Excel file.")
+    tables = [tables[0], *(_named_as(tables[0], table) for table in tables[1:])]
     names = list(dict.fromkeys(name for table in tables for name in table.frame.columns))
     columns = [
         [cell for table in tables for cell in table.frame.get(name, [None] * len(table.frame))]
@@ -79,6 +80,13 @@ def read_parts(paths: Path | str | Sequence[Path | str]) -> Table:
             *tables[0].frame.columns
         }
     return replace(tables[0], frame=_frame(names, columns), notes=_kept(notes))
+
+
+def _named_as(first: Table, table: Table) -> Table:
+    """A part that was cut off without a header has the first one's."""
+    names = list(first.frame.columns)
+    bare = list(table.frame.columns) == clean_names([""] * len(names))
+    return replace(table, frame=table.frame.set_axis(names, axis=1)) if bare else table
 
 
 def read_table(path: Path | str) -> Table:

@@ -323,3 +323,12 @@ def test_lists_of_names() -> None:
     cells = ["red|blue", "blue|blue", None, "red", "red|green", "green|blue"] * 3
     assert lists_of(cells)[:4] == [["red", "blue"], ["blue"], None, ["red"]]
     assert lists_of([["x", "x", " y "], "[]"]) == [["x", "y"], []]
+
+
+def test_parts_of_a_file_that_was_cut_have_its_header(tmp_path: Path) -> None:
+    lines = write(tmp_path / "x.csv").read_text("utf-8").splitlines(keepends=True)
+    (tmp_path / "1.csv").write_text("".join(lines[:7]), "utf-8")
+    (tmp_path / "2.csv").write_text("".join(lines[7:]), "utf-8")
+    read = read_parts([tmp_path / "1.csv", tmp_path / "2.csv"])
+    assert read.frame.equals(read_table(tmp_path / "x.csv").frame)
+    assert read.notes == {}
