@@ -11,6 +11,7 @@ from typing import Any
 
 from graph.llm.model import Price
 
+_HOSTED = (":cloud", "-cloud")  # ollama passes these on to its maker's machines
 _DATED = re.compile(r"-(?:\d{8}|\d{4}-\d{2}-\d{2}|latest)\Z")
 _STATED = re.compile(r"\s*(\d{1,4}(?:\.\d{1,6})?)\s*/\s*(\d{1,4}(?:\.\d{1,6})?)\s*")
 
@@ -28,6 +29,8 @@ def price_of(name: str, stated: str | None = None, *, elsewhere: bool = False) -
     if section is None or elsewhere:
         return None
     if section.get("free"):
+        if model.endswith(_HOSTED):
+            return None
         return Price(0.0, 0.0, section["source"])
     rates = section["models"].get(_DATED.sub("", model))
     return Price(rates[0], rates[1], section["source"], section["as_of"]) if rates else None

@@ -42,6 +42,11 @@ def test_at_another_address_the_providers_price_says_nothing() -> None:
     assert price_of("openai:gpt-5.4-mini", "0/0", elsewhere=True) == Price(0, 0, "INTERN_LLM_PRICE")
 
 
+@pytest.mark.parametrize("name", ["ollama:gpt-oss:120b-cloud", "ollama:glm-4.6:cloud"])
+def test_a_model_that_only_passes_through_ones_own_machine_is_not_free(name: str) -> None:
+    assert price_of(name) is None
+
+
 def test_ones_own_machine_costs_nothing() -> None:
     price = price_of("ollama:llama3.2")
     assert price is not None
