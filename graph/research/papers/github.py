@@ -69,7 +69,7 @@ class GitHub:
                 got = self._read(got.location)
         except HfHubHTTPError as error:
             return False, (None, _refusal(error.response.status_code, error.response.headers))
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError):
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError):  # no address to go on to, say
             return False, (None, _UNREACHABLE)
         if got.status == 404:
             return True, (None, "GitHub finds no licence there")
@@ -88,10 +88,7 @@ class GitHub:
         )
 
     def _is_own(self, address: str) -> bool:
-        try:
-            own, there = urlsplit(self.endpoint), urlsplit(address)
-        except ValueError:
-            return False
+        own, there = urlsplit(self.endpoint), urlsplit(address)
         return (there.scheme, there.netloc) == (own.scheme, own.netloc)
 
 

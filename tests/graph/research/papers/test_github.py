@@ -131,6 +131,8 @@ async def test_a_renamed_repository_is_followed_once_and_on_the_same_address_alo
     assert (
         await GitHub(server.url).licence("https://github.com/ada/old")
     ).note == "GitHub does not tell (301)"
+    old.moved_to = "https://[nowhere/repos/ada/code/license"
+    assert (await GitHub(server.url).licence("https://github.com/ada/old")).licence is None
     async with HubServer().running() as elsewhere:
         old.moved_to = f"{elsewhere.url}/repos/ada/code/license"
         assert (await GitHub(server.url).licence("https://github.com/ada/old")).licence is None
