@@ -34,6 +34,11 @@ TEXT_BYTES = (
 )  # of all parts together: the audit takes some 8 times that in memory, and a second a MB
 PARQUET_BYTES = 96 << 20  # which hold two or three times as much
 _PART = re.compile(r"(?<![a-zA-Z\d])(?:part|shard|chunk|file)?\d+(?![a-zA-Z\d])")
+_FOLD = re.compile(
+    r"(?:fold|cv|seed|run|round|split|trial)[-_. ]?\Z", re.IGNORECASE
+)  # what a number counts if no parts
+_PARTS = re.compile(r"part|shard|chunk|-of-|(?<!\d)0\d{2}", re.IGNORECASE)
+_BARE = re.compile(r"(?<![a-zA-Z\d])\d+(?![a-zA-Z\d])")
 _OF = re.compile(r"-of-0*(\d+)\b")
 _READ_FIRST = ("test", "validation", "train")
 USUAL_CONFIGS = ("default", "main", "plain_text", "en", "all")
@@ -173,6 +178,8 @@ def _by_name(data: Sequence[str]) -> Chosen:
     count = len({f for f, _ in groups})
     notes = [f"its folder {folder or '/'}, one of {count}"] if count > 1 else []
     alike = {split: _alike(found) for split, found in parts.items()}
+    if _are_folds(alike):
+        alike = {split: found[:1] for split, found in alike.items()}
     if others := [split for split in parts if len(alike[split]) < len(parts[split])]:
         notes.append(f"of several files for {' and '.join(others)} the first")
     return _with_train(alike, "; ".join(notes))
@@ -180,8 +187,29 @@ def _by_name(data: Sequence[str]) -> Chosen:
 
 def _alike(names: Sequence[str]) -> list[str]:
     """The first one, and those that are named as it is but for a number that stands alone: not ``train_v2``."""
-    first, *_ = shapes = [_PART.sub("#", PurePosixPath(name).name) for name in names]
+    first, *_ = shapes = [_PART.sub(_shape, _file(name)) for name in names]
     return [name for name, shape in zip(names, shapes, strict=True) if shape == first]
+
+
+def _file(path: str) -> str:
+    return PurePosixPath(path).name
+
+
+def _shape(number: re.Match[str]) -> str:
+    return number[0] if _FOLD.search(number.string, 0, number.start()) else "#"
+
+
+def _are_folds(parts: Mapping[str, Sequence[str]]) -> bool:
+    """Whether ``train_0`` and ``test_0`` to ``train_4`` and ``test_4`` are the folds of a cross-validation: together
+    each split holds all rows. Those who write parts fill their numbers up with zeros."""
+    several = [names for names in parts.values() if len(names) > 1]
+    if len(several) < 2 or any(_PARTS.search(name) for names in several for name in names):
+        return False
+    numbers = {
+        tuple(sorted(int(n) for name in names for n in _BARE.findall(_file(name)))) for names in several
+    }
+    count = len(several[0])
+    return numbers <= {tuple(range(count)), tuple(range(1, count + 1))} and len(numbers) == 1
 
 
 def _with_train(parts: Mapping[str, Sequence[str]], note: str) -> Chosen:

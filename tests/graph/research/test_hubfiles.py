@@ -197,3 +197,25 @@ def test_the_same_rows_in_two_formats_are_read_once() -> None:
     assert choose_files(names, card).files == {"train": ("data/train.parquet",)}
     parts = ["data/a.csv", "data/b.csv", "data/notes.json"]
     assert choose_files(parts, card).files == {"train": ("data/a.csv", "data/b.csv")}
+
+
+@pytest.mark.parametrize("name", ["{}_{}.csv", "{}_fold_{}.csv", "{}-fold{}.csv"])
+def test_the_folds_of_a_cross_validation_are_no_parts(name: str) -> None:
+    """Together they hold all rows twice: none would be left to train on."""
+    found = choose_files([name.format(split, number) for split in ("train", "test") for number in range(11)])
+    assert first_of(found) == {"train": name.format("train", 0), "test": name.format("test", 0)}
+    assert "the first" in found.note
+
+
+@pytest.mark.parametrize("word", ["fold", "seed", "run"])
+def test_a_number_that_counts_something_else_is_no_part(word: str) -> None:
+    found = choose_files([f"train_{word}_1.csv", f"train_{word}_2.csv", "test.csv"])
+    assert first_of(found) == {"train": f"train_{word}_1.csv", "test": "test.csv"}
+
+
+@pytest.mark.parametrize("name", ["{}-0000{}.csv", "{}/part-{}.csv", "{}_202{}.csv", "{}-{}-of-2.csv"])
+def test_parts_of_two_splits_with_the_same_numbers_are_parts(name: str) -> None:
+    found = choose_files([name.format(split, number) for split in ("train", "test") for number in range(2)])
+    assert found.files == {
+        split: (name.format(split, 0), name.format(split, 1)) for split in ("train", "test")
+    }
