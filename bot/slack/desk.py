@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 NAME = "slack"
 IDIOM = Idiom("workspace", "write /intern and what you want in one sentence", HELP)
 DOWNLOAD_TIMEOUT_S = 300.0
-MEMBER_S = 600.0  # for how long I take myself to be in a channel without asking again
 _CHUNK_BYTES = 1 << 20
 _PAGE = 1000  # members a page
 _PAGES = 20

@@ -33,7 +33,6 @@ MODELS = {
     "human": "Human ceiling",
     "human_ceiling": "Human ceiling",
 }
-HUMAN = ("human", "human_ceiling")
 STAGES = {
     Stage.INTAKE: "Reading the request",
     Stage.RESEARCH: "Looking for data and a base model",

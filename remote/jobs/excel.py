@@ -1,4 +1,5 @@
-"""Reads the first sheet with a table of an Excel workbook (``.xlsx``) as rows of text, as one would export it.
+"""Reads the first sheet with a table of an Excel workbook (``.xlsx``) as rows of text, as one would export it; a hidden
+one only where no other has any.
 
 The file is foreign: it is a ZIP archive of XML, so its unpacked size is bounded before anything is parsed, formulas are
 taken at the value that Excel stored with them, and links and macros are never looked at.
@@ -52,7 +53,8 @@ def read_rows(path: Path, notes: Counter[str]) -> Rows:
     try:
         with path.open("rb") as file:  # not by its name, which may end otherwise
             book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
-            sheets = [table for sheet in book.worksheets if (table := _table(_texts(sheet), notes))]
+            shown_first = sorted(book.worksheets, key=lambda sheet: sheet.sheet_state != "visible")
+            sheets = [table for sheet in shown_first if (table := _table(_texts(sheet), notes))]
             book.close()
     except _DAMAGED:
         raise _error(

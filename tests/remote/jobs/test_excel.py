@@ -57,6 +57,19 @@ def test_titles_gaps_and_further_sheets_are_left_out_and_counted(tmp_path: Path)
     assert dict(table.notes) == {"rows above the table left out": 1, "further sheets not read": 1}
 
 
+def test_a_hidden_sheet_is_no_table_where_another_is(tmp_path: Path) -> None:
+    made = Workbook()
+    for name, rows in (("lists", [("Team", "Lead"), ("a", "x")]), ("data", [HEADER, *ROWS])):
+        sheet = made.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    made.remove(made.worksheets[0])
+    made.active = 1
+    made["lists"].sheet_state = "hidden"
+    made.save(tmp_path / "x.xlsx")
+    assert list(read_table(tmp_path / "x.xlsx").frame.columns) == list(HEADER)
+
+
 def test_cells_are_kept_as_the_text_that_one_sees(tmp_path: Path) -> None:
     cells = (
         (5.0, "5"), (4.5, "4.5"), (7, "7"), (True, "TRUE"), ("007", "007"), ("None", "None"), ("#N/A", None),
