@@ -12,7 +12,7 @@ from graph.files import copy_file, copy_tree
 from graph.inputs import LIGHT, raw_files, raw_inputs
 from graph.names import EventType, FailureKind, TaskFamily
 from graph.research.encoders import too_short
-from graph.stages.columns import ask_column, columns_named, columns_said, inspect, lacking
+from graph.stages.columns import ask_column, columns_named, columns_said, inspect, lacking, unsettled
 from graph.stages.reading import prior_results
 from graph.stages.research import ask, is_about_data, told
 from graph.state import AuditSummary, Candidate, DataFiles, Finding, Question, RunState
@@ -47,8 +47,9 @@ async def _checked(state: RunState, context: Context, data: DataFiles) -> AuditS
     text, target = _columns(state, data)
     if not (text and target):
         seen = await inspect(context, data, {"text": text, "target": target}, request.allow_unisolated)
-        if not seen.get("certain", True) and not request.yes:
-            return ask_column(context, "target", seen["alternatives"]["target"], seen["why"], usual=True)
+        role = unsettled(seen, {"target": target, "text": text})
+        if role and not request.yes:
+            return ask_column(context, role, seen["alternatives"][role], seen["why"], usual=True)
         text, target = seen["text_column"], seen["target"]
     await context.say(
         EventType.DATA_CHOSEN,

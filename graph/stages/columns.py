@@ -77,6 +77,12 @@ async def lacking(
     return (role, seen) if role else None
 
 
+def unsettled(seen: Mapping[str, Any], named: Mapping[str, str | None]) -> str | None:
+    """The first role that nobody named and of whose column the files leave a doubt. Each is asked about once."""
+    doubts = () if seen.get("certain", True) else seen.get("unsure", tuple(named))
+    return next((role for role, name in named.items() if not name and role in doubts), None)
+
+
 def _has(there: set[str], name: str | None) -> bool:
     asked = (name or "").strip().casefold()
     return not asked or asked in there or {*asked.split(_JOINED)} <= there

@@ -60,6 +60,7 @@ def run(config: Mapping[str, Any], emit: Emitter) -> Mapping[str, Any]:
         "families": _families(family, because),
         "classes": None if family == "regression" else _class_count(family, cells),
         "certain": text.certain and target.certain,
+        "unsure": [role for role, said in (("target", target), ("text", text)) if not said.certain],
         "why": f"{text.why} {target.why} I read it as {family} because {because}.",
         "alternatives": {"text": list(text.names[:8]), "target": list(target.names[:8])},
         "group_column": propose_group(columns, rows),

@@ -418,6 +418,41 @@ async def test_both_columns_are_asked_about_one_after_the_other(world: World) ->
     assert (chosen["text_column"], chosen["target"]) == ("text", "label")
 
 
+def not_looked_into(hub: HubServer) -> None:
+    """Nobody says the columns beforehand: no viewer, and no format of which a beginning can be read."""
+    hub.repos["dataset", NAMED].files = {"train.parquet": b"PAR1"}
+    del hub.viewer[NAMED]
+
+
+def doubts(*roles: str) -> Reply:
+    names = {"text": ["body", "title"], "target": ["label", "day"]}
+    said = {"certain": not roles, "unsure": list(roles), "alternatives": names}
+    return Reply({**SEEN.result, **said})
+
+
+async def test_of_two_columns_of_texts_one_is_asked_for_once(world: World, hub: HubServer) -> None:
+    not_looked_into(hub)
+    world.script = good_script() | {"inspect": [doubts("text"), doubts()]}
+    async with process(world) as driver:
+        run = await started(world, driver)
+        assert run.question is not None
+        assert "Which column holds the texts?" in run.question.text
+        assert values(run) == ["body", "title", "cancel"]
+        assert (await answered(driver, "body")).stage is Stage.APPROVE_COMPUTE
+
+
+async def test_two_doubts_are_two_questions_and_no_more(world: World, hub: HubServer) -> None:
+    not_looked_into(hub)
+    world.script = good_script() | {"inspect": [doubts("target", "text"), doubts("text"), doubts()]}
+    async with process(world) as driver:
+        run = await started(world, driver)
+        assert values(run) == ["label", "day", "cancel"]
+        assert values(await answered(driver, "day")) == ["body", "title", "cancel"]
+        assert (await answered(driver, "title")).stage is Stage.APPROVE_COMPUTE
+        chosen = (await said(driver, EventType.DATA_CHOSEN))[-1]
+    assert (chosen["text_column"], chosen["target"]) == ("title", "day")
+
+
 async def test_an_answer_that_is_no_column_either_is_asked_again(world: World) -> None:
     no_week = Failure(
         FailureKind.DATA_ERROR, "There is no target column named week: the file has text, label, day."

@@ -88,7 +88,7 @@ def test_without_a_header_and_the_label_first(tmp_path: Path) -> None:
 def test_two_equally_good_targets_are_a_question(tmp_path: Path) -> None:
     columns = {"text": SENTENCES, "urgency": ["high", "low"] * 20, "mood": ["sad", "glad", "sad", "sad"] * 10}
     seen = look(write(tmp_path / "x.csv", columns))
-    assert seen["certain"] is False
+    assert (seen["certain"], seen["unsure"]) == (False, ["target"])
     assert set(seen["alternatives"]["target"]) == {"urgency", "mood"}
     named = look(str(tmp_path / "x.csv"), target="URGENCY")
     assert (named["target"], named["certain"]) == ("urgency", True)
