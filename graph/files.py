@@ -75,3 +75,8 @@ def copy_tree(source: Path, path: Path, ignore: tuple[str, ...] = ()) -> None:
         shutil.rmtree(old)
     else:
         temporary.rename(path)
+
+
+def listed(value: Any) -> list[Any]:
+    """``value`` if it is a list, else none: JSON of others is read so."""
+    return value if isinstance(value, list) else []

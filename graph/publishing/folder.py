@@ -27,7 +27,7 @@ from graph.files import read_json
 from graph.names import FailureKind
 from graph.publishing.checks import Checked, check
 from graph.publishing.layout import Item, run_items
-from graph.research.archives import sha256_of
+from remote.protocol import sha256_file
 
 NOTE = ".publication.json"
 
@@ -113,7 +113,7 @@ def _copy(items: Sequence[Item], files: Sequence[PublishFile], part: Path) -> No
         copy = part / item.path
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(item.source, copy, follow_symlinks=False)
-        if sha256_of(copy) != file.sha256:
+        if sha256_file(copy) != file.sha256:
             raise PublishError(
                 f"{item.path} changed while it was published.", "Publish again.", FailureKind.UNKNOWN
             )
@@ -125,7 +125,7 @@ def _holds(path: Path, note: dict[str, Any]) -> bool:
     if found is None or found.get("files") != note["files"]:
         return False
     return all(
-        (path / name).is_file() and not (path / name).is_symlink() and sha256_of(path / name) == sha256
+        (path / name).is_file() and not (path / name).is_symlink() and sha256_file(path / name) == sha256
         for name, _, sha256 in note["files"]
     )
 

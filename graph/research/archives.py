@@ -6,7 +6,6 @@ Members are named one by one; nothing is unpacked wholesale, and nothing that an
 
 from __future__ import annotations
 
-import hashlib
 import io
 import tarfile
 import zipfile
@@ -22,11 +21,6 @@ from graph.names import FailureKind
 CHUNK_BYTES = 1 << 20
 MAX_MEMBER_BYTES = 256 << 20
 INNER = "::"  # "outer.tar.gz member :: member of the archive inside"
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_member(archive: Path, member: str, max_bytes: int = MAX_MEMBER_BYTES) -> bytes:

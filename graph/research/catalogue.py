@@ -23,7 +23,7 @@ from typing import Any
 
 from graph.errors import SourceError
 from graph.names import FailureKind
-from graph.research.archives import extract_folder, read_member, sha256_of
+from graph.research.archives import extract_folder, read_member
 from graph.research.basemodel import SUFFIXES, check_model_files
 from graph.research.disk import disk_errors, locked
 from graph.research.encoders import config_facts, named_folder
@@ -33,6 +33,7 @@ from graph.research.packages import Packages, Run, run_pip
 from graph.research.ranking import rank
 from graph.research.ratings import Table, Variant, human_ceiling, parse_rated, parse_ratings, table
 from graph.state import Candidate, DataFiles, ModelChoice, TaskSpec
+from remote.protocol import sha256_file
 
 PREFIX = "catalogue:"
 FORMAT = 1  # of the derived files; a change makes them again
@@ -226,7 +227,7 @@ def _facts(made: Path) -> dict[str, Any] | None:
     """What stands beside derived files; ``None`` where they are missing, damaged or changed."""
     try:
         facts: dict[str, Any] = json.loads((made / "facts.json").read_text(encoding="utf-8"))
-        whole = all(sha256_of(made / f"{split}.csv") == sha256 for split, sha256 in facts["sha256"].items())
+        whole = all(sha256_file(made / f"{split}.csv") == sha256 for split, sha256 in facts["sha256"].items())
     except (FileNotFoundError, ValueError, KeyError):
         return None
     return facts if whole else None
@@ -234,7 +235,7 @@ def _facts(made: Path) -> dict[str, Any] | None:
 
 def _copy(source: Path, target: Path, sha256: str) -> None:
     """A copy, not a link: nobody who edits a run's folder changes the cache."""
-    if target.is_file() and sha256_of(target) == sha256:
+    if target.is_file() and sha256_file(target) == sha256:
         return
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     shutil.copyfile(source, beside)

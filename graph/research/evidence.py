@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
+from graph.files import listed
 from graph.names import TaskFamily
 from graph.research.columns import Column, Kind, choose_columns
 from graph.research.hubfiles import USUAL_CONFIGS
@@ -83,10 +84,10 @@ def from_viewer(
     features = dict(list(_object(described.get("features")).items())[:MAX_COLUMNS])
     told = {
         str(item.get("column_name")): item
-        for item in _list(statistics.get("statistics"))
+        for item in listed(statistics.get("statistics"))
         if isinstance(item, dict)
     }
-    rows = [_object(_object(row).get("row")) for row in _list(first_rows.get("rows"))[:MAX_ROWS]]
+    rows = [_object(_object(row).get("row")) for row in listed(first_rows.get("rows"))[:MAX_ROWS]]
     columns = [
         _column(name, _object(feature), told.get(name, {}), rows) for name, feature in features.items()
     ]
@@ -213,7 +214,7 @@ def _kind_of(seen: Sequence[Any]) -> Kind:
 def _class_names(feature: Mapping[str, Any]) -> tuple[str, ...]:
     inner = feature.get("feature")
     described = inner if isinstance(inner, dict) else feature
-    return tuple(_name(name) for name in _list(described.get("names"))[:MAX_CLASSES])
+    return tuple(_name(name) for name in listed(described.get("names"))[:MAX_CLASSES])
 
 
 def _frequencies(numbers: Mapping[str, Any], classes: Sequence[str]) -> dict[str, int]:
@@ -224,7 +225,7 @@ def _frequencies(numbers: Mapping[str, Any], classes: Sequence[str]) -> dict[str
     if counted:
         return dict(list(counted.items())[:MAX_CLASSES])
     histogram = _object(numbers.get("histogram"))
-    hist, edges = _list(histogram.get("hist")), _list(histogram.get("bin_edges"))
+    hist, edges = listed(histogram.get("hist")), listed(histogram.get("bin_edges"))
     whole = [e for e in edges if isinstance(e, int) and not isinstance(e, bool)]
     if classes or not 2 <= len(hist) <= 20 or len(whole) != len(edges) or len(edges) != len(hist) + 1:
         return {}
@@ -258,10 +259,6 @@ def _parsed(text: str) -> float | None:
 
 def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _count(value: Any) -> int | None:

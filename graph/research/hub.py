@@ -24,7 +24,6 @@ from pydantic import SecretStr
 
 from graph.errors import SourceError
 from graph.names import FailureKind
-from graph.research.archives import sha256_of
 from graph.research.datasearch import DataSearch, utc_now
 from graph.research.disk import disk_errors, room
 from graph.research.hubclient import HubClient, Sleep
@@ -43,6 +42,7 @@ from graph.research.hubmodels import HubModels
 from graph.research.listing import candidate_of, class_names_of, listing_of
 from graph.research.viewer import PUBLIC
 from graph.state import Candidate, DataFiles, ModelChoice, TaskSpec
+from remote.protocol import sha256_file
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -190,7 +190,7 @@ def viewer_of(endpoint: str | None, viewer_url: str | None) -> str | None:
 
 
 def _checked_copy(source: Path, path: Path, expected: str | None, what: str) -> str:
-    sha256 = sha256_of(source)
+    sha256 = sha256_file(source)
     if expected and sha256 != expected:
         source.resolve().unlink(missing_ok=True)  # so that the next try fetches it anew
         raise SourceError(f"What came for {what} is damaged (sha256 differs).", "Try again.")

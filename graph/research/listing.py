@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from graph.files import listed
 from graph.names import TaskFamily
 from graph.research.evidence import Evidence
 from graph.research.hubfiles import choose_files
@@ -212,10 +213,10 @@ def counts_of(card: Mapping[str, Any]) -> tuple[int | None, int | None]:
     if not isinstance(first, dict):
         return None, None
     splits, features = first.get("splits"), first.get("features")
-    rows: list[Any] = [s.get("num_examples") for s in _list(splits) if isinstance(s, dict)]
+    rows: list[Any] = [s.get("num_examples") for s in listed(splits) if isinstance(s, dict)]
     classes = [
         len(f["dtype"]["class_label"].get("names") or ())
-        for f in _list(features)
+        for f in listed(features)
         if isinstance(f, dict)
         and isinstance(f.get("dtype"), dict)
         and isinstance(f["dtype"].get("class_label"), dict)
@@ -229,7 +230,7 @@ def class_names_of(card: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     described = card.get("dataset_info")
     if isinstance(described, list):
         described = described[0] if len(described) == 1 else None
-    features = _list(described.get("features")) if isinstance(described, dict) else []
+    features = listed(described.get("features")) if isinstance(described, dict) else []
     found = {}
     for feature in features:
         dtype = feature.get("dtype") if isinstance(feature, dict) else None
@@ -240,10 +241,6 @@ def class_names_of(card: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
         if isinstance(names, list):
             found[str(feature.get("name"))] = tuple(str(name)[:80] for name in names[:1000])
     return found
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _age_days(modified: str, now: datetime) -> float | None:

@@ -26,8 +26,8 @@ from pathlib import Path
 
 from graph.errors import SourceError
 from graph.names import FailureKind
-from graph.research.archives import sha256_of
 from graph.research.disk import disk_errors, locked, no_disk, room
+from remote.protocol import sha256_file
 
 TIMEOUT_S = 600.0
 _STAND_IN = Path(__file__).parent / "metadata_only"
@@ -100,7 +100,7 @@ class Packages:
         path = self.path(package)
         with disk_errors(self.folder), locked(self.folder / f"{package.sha256[:16]}.lock"):
             if path.is_file():
-                if sha256_of(path) == package.sha256:
+                if sha256_file(path) == package.sha256:
                     return path
                 path.unlink()  # damaged on disk since
             room(self.folder, 2 * package.bytes)
@@ -144,7 +144,7 @@ class Packages:
                 "Update pip, then try again.",
                 FailureKind.DATA_ERROR,
             )
-        if sha256_of(path) != package.sha256:
+        if sha256_file(path) != package.sha256:
             raise _tampered(package)
         return path
 

@@ -254,7 +254,7 @@ def _training(package: Package) -> list[str]:
 
 def _evaluation(package: Package) -> list[str]:
     metrics = package.metrics
-    scores = [(name, score) for name, score in metrics.items() if _is_score(score)]
+    scores = [(name, score) for name, score in metrics.items() if pages.is_score(score)]
     lines = [
         "## Evaluation",
         "",
@@ -271,10 +271,6 @@ def _evaluation(package: Package) -> list[str]:
     if package.stress.get("tests"):
         lines += ["### Under stress", "", *pages.stress_table(package.stress)]
     return lines
-
-
-def _is_score(value: Any) -> bool:
-    return isinstance(value, Mapping) and set(value) == {"value", "low", "high"}
 
 
 def limits(package: Package) -> list[str]:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics as sk
 
-from remote.jobs import plots, slices, suspicion
+from remote.jobs import pages, plots, slices, suspicion
 from remote.jobs.leaderboard import (
     Contest,
     Entrant,
@@ -87,7 +87,7 @@ def run(config: Mapping[str, Any], emit: Emitter) -> Mapping[str, Any]:
     for path in ("predictions.csv", "metrics.json", "leaderboard.json", *(p["path"] for p in pictures)):
         emit.artifact(OUT / path, OUT)
     return {
-        "metrics": {name: score for name, score in metrics.items() if _is_score(score)},
+        "metrics": {name: score for name, score in metrics.items() if pages.is_score(score)},
         "primary": contest.metric,
         "leaderboard": board["leaderboard"],
         "comparison": board["comparison"],
@@ -112,10 +112,6 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def dumps(body: Mapping[str, Any]) -> str:
     return json.dumps(finite(body), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
-
-
-def _is_score(value: Any) -> bool:
-    return isinstance(value, Mapping) and set(value) == {"value", "low", "high"}
 
 
 def _test_rows(facts: Mapping[str, Any]) -> tuple[list[Row], str]:

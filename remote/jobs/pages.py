@@ -155,3 +155,7 @@ def data_lines(facts: Mapping[str, Any]) -> list[str]:
     ]
     lines = [f"- {name}: {escape(str(value), 300)}" for name, value in shown if value]
     return [*lines, ""]
+
+
+def is_score(value: Any) -> bool:
+    return isinstance(value, Mapping) and set(value) == {"value", "low", "high"}

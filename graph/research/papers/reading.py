@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from graph.files import listed
 from graph.literature import Paper, PaperFact, PaperResult
 
 MAX_FACTS = 80
@@ -23,17 +24,13 @@ def paper_of(body: Mapping[str, Any], **more: Any) -> Paper:
         pages=_whole(body.get("pages")),
         facts=tuple(facts[:MAX_FACTS]),
         results=tuple(results[:MAX_RESULTS]),
-        notes=tuple(_text(note, 300) for note in _list(body.get("notes"))[:6]),
+        notes=tuple(_text(note, 300) for note in listed(body.get("notes"))[:6]),
         **more,
     )
 
 
 def _items(body: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    return [item for item in _list(body.get(key)) if isinstance(item, dict)]
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+    return [item for item in listed(body.get(key)) if isinstance(item, dict)]
 
 
 def _text(value: Any, chars: int = MAX_CHARS) -> str:

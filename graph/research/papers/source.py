@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from graph.research.papers.prior import reported_by_models
 from graph.research.papers.reference import reference
 from graph.research.words import topic_words, words_of
 from graph.state import Candidate, TaskSpec
+from remote.protocol import sha256_file
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -85,7 +85,7 @@ class PaperSource:
         except SourceError:
             pass
         url = self.hub.page(f"papers/{paper_id}") if kind == "hub" else f"https://arxiv.org/abs/{paper_id}"
-        return PaperFile(str(path), paper_id, kind, title, url, _sha256(path), licence)
+        return PaperFile(str(path), paper_id, kind, title, url, sha256_file(path), licence)
 
     async def licences(self, urls: Sequence[str]) -> tuple[Linked, ...]:
         """Of repositories on the Hub and on GitHub; others are named as not looked up."""
@@ -138,7 +138,7 @@ def _own(path: Path, into: Path) -> PaperFile:
         what = "is empty" if not size else f"has over {MAX_PDF_BYTES / 1e6:.0f} MB"
         raise SourceError(f"The paper {path.name[:80]} {what}.", "Give another file.", FailureKind.DATA_ERROR)
     copy = _copied(path, into)
-    return PaperFile(str(copy), path.name, "file", "", "", _sha256(copy))
+    return PaperFile(str(copy), path.name, "file", "", "", sha256_file(copy))
 
 
 def _copied(source: Path, into: Path) -> Path:
@@ -147,8 +147,3 @@ def _copied(source: Path, into: Path) -> Path:
     beside = into / ".paper.pdf.part"
     shutil.copyfile(source, beside)
     return beside.replace(copy)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
