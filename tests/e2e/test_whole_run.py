@@ -175,16 +175,17 @@ def kill_and_resume(intern: Intern, data: Path, at: str | None, rng: random.Rand
     """SIGKILL at the n-th event of a kind, or at a random event; then resume, and count the trainings."""
     process = intern.popen("run", "Sort by Kategorie.", "--data", str(data), "--yes", "--json")
     assert process.stdout is not None
-    left = rng.randint(4, 45)
+    left, run_id = rng.randint(4, 45), ""
     for line in process.stdout:
-        event = json.loads(line) if line.startswith("{") else {}
-        left -= 1
-        if (event.get("type") == at and event["stage"] == "launch") if at else left == 0:
+        if not line.startswith("{"):
+            continue  # people's text
+        event = json.loads(line)
+        left, run_id = left - 1, event["run_id"]
+        if (event["type"] == at and event["stage"] == "launch") if at else left == 0:
             break
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    run_id = intern.run_dir().name
     done = intern("resume", run_id)
     assert done.returncode == 0, done.stdout + done.stderr
     check_files(intern.run_dir())
