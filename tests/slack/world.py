@@ -66,7 +66,7 @@ class World:
 
     async def connected(self, sockets: int = 1, timeout_s: float = 30.0) -> None:
         """Waits until the bot has ``sockets`` sockets open. slack_sdk tries anew every ``ping_interval``, 10 s."""
-        await self.until(lambda: len(self.gateway.sockets) >= sockets, timeout_s)
+        await self.until(lambda: sum(not s.closed for s in self.gateway.sockets) >= sockets, timeout_s)
 
     def deliveries(self, kind: str, event: str = "") -> list[Delivery]:
         """What was brought to the bot so far: of ``kind``, and of an inner ``event`` type."""
