@@ -204,8 +204,12 @@ async def test_a_dropped_socket_comes_back(slack: World) -> None:
         opened = len(slack.calls("apps.connections.open"))
         await slack.gateway.drop_sockets(politely=True)
         await slack.until(lambda: len(slack.calls("apps.connections.open")) > opened)
-        await slack.connected()
-        assert (await slack.command(ALICE, ML, "still there?")).acked
+        for _ in range(5):  # the library may open two, for the message and for the end, and close one of them
+            await slack.connected()
+            done = await slack.command(ALICE, ML, "still there?")
+            if done.acked:
+                break
+        assert done.acked
         assert len(bot.seen) == 1
 
 
