@@ -82,9 +82,8 @@ class TaskSpec:
     base_model: str | None = None  # Hub id or path that the request names
     publish_to: str | None = None
     visibility: str = "private"
-    purpose: str = (
-        ""  # "commercial", "non-commercial" or "internal", for licences; "": of a run that never asked
-    )
+    # "commercial", "non-commercial" or "internal", for licences; "": of a run that never asked
+    purpose: str = ""
     understood: tuple[Reading, ...] = ()
     assumed: tuple[Reading, ...] = ()
     paper: str | None = None  # the paper that the request names
@@ -388,3 +387,14 @@ def answered(state: RunState) -> Answer | None:
     """The answer to the question that stands in the state, not one to an earlier question."""
     question, answer = state.get("question"), state.get("answer")
     return answer if question and answer and answer.question_id == question.id else None
+
+
+def slug_in(question_id: str) -> str:
+    """What a question is about, as :meth:`graph.context.Context.question` put it into the id."""
+    return question_id.split(":")[1]
+
+
+def answered_about(state: RunState, slug: str) -> Answer | None:
+    """The answer just given, if its question is about ``slug``."""
+    answer = answered(state)
+    return answer if answer and slug_in(answer.question_id) == slug else None

@@ -20,7 +20,7 @@ from graph.context import Context, plain
 from graph.deps import Decision, Spend
 from graph.llm.model import LanguageModel, LlmError, Prompt, T, Tokens
 from graph.names import DecisionKind, EventType, FailureKind, Stage
-from graph.state import Answer, Choice, Question, Request, RunState, answered
+from graph.state import Answer, Choice, Question, Request, RunState, answered, slug_in
 
 BACKEND = "llm"  # in the ledger
 SLUG = "llm"
@@ -40,8 +40,7 @@ class Permission:
 def answer_about_llm(state: RunState) -> Answer | None:
     """The answer to this module's question, if it is the one just given."""
     answer = answered(state)
-    slug = answer.question_id.split(":")[1] if answer else ""
-    return answer if slug.partition("-")[0] == SLUG else None
+    return answer if answer and slug_in(answer.question_id).partition("-")[0] == SLUG else None
 
 
 def slug_of(model: LanguageModel) -> str:
@@ -69,7 +68,7 @@ def permission(
     if cost is not None and _within(on_models + cost, model.allowance_usd):
         return Permission(granted=True)
     decided = [
-        d for d in decisions if d.kind == DecisionKind.LLM and d.interrupt_id.split(":")[1] == slug_of(model)
+        d for d in decisions if d.kind == DecisionKind.LLM and slug_in(d.interrupt_id) == slug_of(model)
     ]
     if not decided:
         return Permission(ask=True)

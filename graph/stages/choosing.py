@@ -8,7 +8,7 @@ from graph.context import Context
 from graph.errors import SourceError
 from graph.names import DecisionKind, Stage
 from graph.stages.reach import check_reach, is_folder
-from graph.state import Answer, Choice, ModelChoice, Question, Request, RunState, TaskSpec, answered
+from graph.state import Answer, Choice, ModelChoice, Question, Request, RunState, TaskSpec, answered_about
 
 SLUG = "base_model"
 CHOOSE = "choose"
@@ -16,8 +16,7 @@ CHOOSE = "choose"
 
 def answer_about_model(state: RunState) -> Answer | None:
     """The answer to this module's question, if it is the one just given."""
-    answer = answered(state)
-    return answer if answer and answer.question_id.split(":")[1] == SLUG else None
+    return answered_about(state, SLUG)
 
 
 def task_with_model(state: RunState) -> TaskSpec:

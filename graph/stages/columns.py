@@ -13,7 +13,7 @@ from graph.context import Context
 from graph.errors import StageFailed
 from graph.inputs import LIGHT, raw_files, raw_inputs
 from graph.names import DecisionKind, FailureKind, Stage
-from graph.state import Choice, DataFiles, Question, RunState, answered
+from graph.state import Choice, DataFiles, Question, RunState, answered, slug_in
 from remote.backend import Program
 
 ROLES = ("text", "target")
@@ -28,7 +28,7 @@ def columns_said(state: RunState) -> dict[str, str]:
     """Role to column, as a person answered, to this module's question just now or to an earlier one."""
     said = dict(state.get("columns", {}))
     answer = answered(state)
-    if answer and (role := answer.question_id.split(":")[1]) in ROLES:
+    if answer and (role := slug_in(answer.question_id)) in ROLES:
         said[role] = answer.value
     return said
 

@@ -11,7 +11,7 @@ from graph.llm.model import LlmError
 from graph.llm.spending import ask, note_failure, permitted
 from graph.names import EventType, FailureKind, Stage
 from graph.publishing.ahead import refusal_ahead
-from graph.state import Answer, RunState, answered
+from graph.state import Answer, RunState, answered, slug_in
 from graph.understanding import Understanding, understand
 from graph.understanding.questions import GOAL
 from graph.understanding.rewording import adopted, neutral, prompt_for, sentence_of
@@ -24,7 +24,7 @@ async def run(state: RunState, context: Context) -> RunState:
     given = list(state.get("clarifications", ()))
     if answer := answered(state):
         given.append(answer)
-    answers = {a.question_id.split(":")[1]: a.value for a in given}
+    answers = {slug_in(a.question_id): a.value for a in given}
     read = understand(request, answers)
     if read.refusal:
         raise StageFailed(read.refusal, kind=FailureKind.DENIED)

@@ -25,7 +25,7 @@ from graph.research.papers.reading import paper_of
 from graph.research.papers.reference import reference
 from graph.research.papers.refining import pages_of, prompt_for, refined
 from graph.stages.reach import check_reach
-from graph.state import Answer, Choice, DataFiles, Question, RunState, answered
+from graph.state import Answer, Choice, DataFiles, Question, RunState, answered_about
 from remote.backend import BackendError, Input, Program
 
 SLUG = "paper"
@@ -34,8 +34,7 @@ WITHOUT = "without_paper"
 
 def answer_about_paper(state: RunState) -> Answer | None:
     """The answer to this module's question, if it is the one just given."""
-    answer = answered(state)
-    return answer if answer and answer.question_id.split(":")[1] == SLUG else None
+    return answered_about(state, SLUG)
 
 
 async def read_paper(state: RunState, context: Context) -> RunState:

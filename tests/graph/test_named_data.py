@@ -18,9 +18,8 @@ from graph.research.hub import HubSource
 from graph.research.localfile import LocalFileSource
 from graph.state import TaskSpec
 from remote.backends.fake import Failure, Reply
-from tests.graph.research.packs import MODEL
 from tests.graph.world import World, good_script
-from tests.hub.collection import stock
+from tests.hub.collection import stocked
 from tests.hub.server import Fault, HubServer, Repo
 
 SENTENCE = "Tell positive from negative product reviews in English."
@@ -35,11 +34,7 @@ async def no_wait(seconds: float) -> None:
 
 @pytest.fixture
 async def hub() -> AsyncIterator[HubServer]:
-    async with HubServer().running() as server:
-        stock(server)
-        server.add(
-            "model", Repo("sentence-transformers/all-MiniLM-L6-v2", dict(MODEL), tags=["license:apache-2.0"])
-        )
+    async with stocked() as server:
         yield server
 
 

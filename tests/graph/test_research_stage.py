@@ -13,10 +13,9 @@ from graph.driver import Driver, decision_for
 from graph.names import EventType, FailureKind, RunStatus, Stage
 from graph.research.hub import HubSource
 from remote.backends.fake import Failure
-from tests.graph.research.packs import MODEL
 from tests.graph.world import World, good_script
-from tests.hub.collection import stock
-from tests.hub.server import Fault, HubServer, Repo
+from tests.hub.collection import stocked
+from tests.hub.server import Fault, HubServer
 
 SENTENCE = "Tell positive from negative product reviews in English."
 RIGHT = "storefront/verified-reviews"
@@ -28,11 +27,7 @@ async def no_wait(seconds: float) -> None:
 
 @pytest.fixture
 async def hub() -> AsyncIterator[HubServer]:
-    async with HubServer().running() as server:
-        stock(server)
-        server.add(
-            "model", Repo("sentence-transformers/all-MiniLM-L6-v2", dict(MODEL), tags=["license:apache-2.0"])
-        )
+    async with stocked() as server:
         yield server
 
 

@@ -11,11 +11,13 @@ import csv
 import io
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tests.graph.research.packs import MODEL
 from tests.hub.server import HubServer, Repo
 
 HOSTILE = (
@@ -67,6 +69,17 @@ def stock(hub: HubServer, shelf: Sequence[Shelf] = SHELF) -> None:
         hub.add("dataset", repo_of(item))
         if item.serves == "viewer":
             hub.viewer[item.id] = viewer_of(item)
+
+
+@asynccontextmanager
+async def stocked() -> AsyncIterator[HubServer]:
+    """A running Hub with the data sets and a base model."""
+    async with HubServer().running() as server:
+        stock(server)
+        server.add(
+            "model", Repo("sentence-transformers/all-MiniLM-L6-v2", dict(MODEL), tags=["license:apache-2.0"])
+        )
+        yield server
 
 
 def repo_of(item: Shelf) -> Repo:
